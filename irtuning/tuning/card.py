@@ -1,0 +1,110 @@
+"""What lies beside an adapter's weights: `irtuning.json` (plain data our classifier needs) and the model card for people.
+
+Knows no model; writes values it is given.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from irtuning.errors import AdapterError
+
+FILE = "irtuning.json"
+
+
+class Origin(BaseModel):
+    """Where an adapter came from and how to feed it; everything in it may be shared."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    labels: list[str]
+    encoding: dict[str, Any]
+    model_name: str
+    base_id: str
+    weights: str
+    dtype: str
+    corpus: str
+    corpus_fingerprint: str
+    method: str
+    step: int
+    stopped: bool = False
+    run: str = ""
+    metrics: dict[str, Any] | None = None
+    """Of the network on the test part; None where the run was stopped before."""
+    floor: dict[str, Any] | None = None
+
+
+def read_origin(folder: Path) -> Origin:
+    """The origin of the adapter in a folder.
+
+    Raises:
+        AdapterError: there is none, or it cannot be read.
+    """
+    try:
+        return Origin.model_validate_json((folder / FILE).read_bytes())
+    except OSError:
+        raise AdapterError(f"There is no adapter of this studio in {folder.name!r}.", "Choose one that a run has saved.") from None
+    except ValidationError:
+        raise AdapterError(f"The file {FILE} of {folder.name!r} is damaged.", "Choose another adapter.") from None
+
+
+def write_card(folder: Path, origin: Origin) -> None:
+    """Writes `irtuning.json` and `README.md` of an adapter."""
+    (folder / FILE).write_text(json.dumps(origin.model_dump(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(card(origin), encoding="utf-8")
+
+
+def card(origin: Origin) -> str:
+    """The model card: what it is, how it scores, how to load it with plain peft."""
+    name = f"{origin.model_name} on {origin.corpus}"
+    scores = "It was stopped before it was evaluated."
+    if origin.metrics:
+        rows = [("accuracy", "accuracy"), ("macro-F1", "macro_f1"), ("weighted F1", "weighted_f1"), ("AU-PRC", "au_prc")]
+        head = "| on the held-out test part | network | bag of edits |\n|---|---|---|\n"
+        floor = origin.floor or {}
+        scores = head + "\n".join(
+            f"| {title} | {origin.metrics[key]:.3f} | {f'{floor[key]:.3f}' if key in floor else 'not measured'} |"
+            for title, key in rows
+        )
+    hub_note = (
+        "\nThese weights were dequantised from a 4-bit file. That the adapter fits the hub's own weights is tested by names and "
+        "shapes alone, not by scores.\n"
+        if "dequantised" in origin.weights
+        else ""
+    )
+    return f"""---
+base_model: {origin.base_id}
+library_name: peft
+pipeline_tag: text-classification
+tags: [revision-intention, ir-tuning]
+---
+
+# {name}
+
+A LoRA adapter with its classification head, trained layer by layer with IR-Tuning Studio (method `{origin.method}`, weights of
+step {origin.step}). It tells why a text was revised: {", ".join(origin.labels)}.
+
+Base model: `{origin.base_id}`, loaded from: {origin.weights}. Corpus: {origin.corpus} (fingerprint `{origin.corpus_fingerprint}`).
+{hub_note}
+{scores}
+
+## Load it
+
+```python
+from transformers import AutoModelForSequenceClassification
+from peft import PeftModel
+model = PeftModel.from_pretrained(AutoModelForSequenceClassification.from_pretrained("{origin.base_id}", num_labels={len(origin.labels)}, dtype="float32"), ".")
+```
+
+Plain loading gives the network's logits, in the order of the labels above. It leaves out how a pair becomes the model's input
+(`encoding` in `{FILE}`); `irtuning.Classifier` does that for you:
+
+```python
+from irtuning import Classifier
+print(Classifier(".").classify("before the revision", "after the revision"))
+```
+"""

@@ -1,0 +1,41 @@
+"""Gradient importance: norms of a step's adapter gradients -> one score a layer. Pure arithmetic on numbers already measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+UNMEASURED = 1000.0
+"""Score of a layer that was never measured, and norm that stands for one that is not finite (the reference's constant)."""
+
+
+def gradient_norms(parameters: Sequence[nn.Parameter]) -> torch.Tensor:
+    """L2 norms of the parameters' gradients, -1 where there is none; on the device, float32, shape (parameters,)."""
+    present = [i for i, p in enumerate(parameters) if p.grad is not None]
+    norms = torch.full((len(parameters),), -1.0, device=parameters[0].device)
+    if present:
+        measured = torch.stack(torch._foreach_norm([parameters[i].grad for i in present]))
+        norms[present] = measured.type(norms.dtype)
+    return norms
+
+
+def layer_scores(norms: np.ndarray, owners: Sequence[int], layers: int) -> list[float | None]:
+    """s_l = sqrt(sum over the layer's tensors of sqrt(norm)); None for a layer without a gradient in this step.
+
+    Not an L2 norm: the reference sums square roots of norms and takes the root of that.
+
+    Args:
+        norms: one a tensor, shape (tensors,); negative: no gradient; not finite counts as 1000.
+        owners: the layer of each tensor, from 0.
+        layers: how many there are.
+    """
+    values = np.asarray(norms, dtype=np.float64)
+    measured = ~(values < 0)
+    values = np.where(np.isfinite(values), values, UNMEASURED)
+    owner = np.asarray(owners, dtype=int)
+    sums = np.bincount(owner[measured], weights=np.sqrt(values[measured]), minlength=layers)
+    there = np.bincount(owner[measured], minlength=layers) > 0
+    return [float(np.sqrt(s)) if seen else None for s, seen in zip(sums, there, strict=True)]

@@ -1,0 +1,87 @@
+"""Loads base models with a classification head, and their tokenizers.
+
+Knows nothing of adapters, texts or runs. Safetensors only; no code of a model's own is ever run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+
+from irtuning.errors import ModelError
+from irtuning.tuning.weights import Weights
+
+
+def load_config(weights: Weights) -> Any:
+    """The model's config.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    try:
+        return AutoConfig.from_pretrained(weights.source, local_files_only=weights.local, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"The config of {weights.base_id!r} cannot be read by this version of transformers.", "Choose another model."
+        ) from error
+
+
+def is_decoder(config: Any) -> bool:
+    """Whether the model reads left to right: its architecture or family is one for causal language modelling."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
+
+    return config.model_type in CAUSAL and config.model_type not in MASKED
+
+
+def load_tokenizer(weights: Weights) -> Any:
+    """The model's tokenizer, with a padding token.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            weights.source, local_files_only=weights.local, trust_remote_code=False, use_fast=True
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"The tokenizer of {weights.base_id!r} cannot be read.", "Choose another model.") from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "right"
+    return tokenizer
+
+
+def load_model(
+    weights: Weights, tokenizer: Any, labels: list[str], *, dtype: torch.dtype, device: torch.device, seed: int
+) -> PreTrainedModel:
+    """The base model with a fresh classification head over `labels`, on the device, in evaluation mode.
+
+    Args:
+        dtype: numbers of the whole model; the caller makes what trains float32.
+        seed: of the head's initial values.
+
+    Raises:
+        ModelError: the weights cannot be read or have no form for classification.
+    """
+    torch.manual_seed(seed)
+    try:
+        model = AutoModelForSequenceClassification.from_pretrained(
+            weights.source,
+            num_labels=len(labels),
+            id2label=dict(enumerate(labels)),
+            label2id={name: i for i, name in enumerate(labels)},
+            dtype=dtype,
+            local_files_only=weights.local,
+            trust_remote_code=False,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(
+            f"The weights of {weights.base_id!r} cannot be loaded for classification.",
+            "Check that the model is complete and is a language model that transformers knows.",
+        ) from error
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return model.to(device).eval()

