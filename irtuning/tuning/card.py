@@ -47,7 +47,9 @@ def read_origin(folder: Path) -> Origin:
     try:
         return Origin.model_validate_json((folder / FILE).read_bytes())
     except OSError:
-        raise AdapterError(f"There is no adapter of this studio in {folder.name!r}.", "Choose one that a run has saved.") from None
+        raise AdapterError(
+            f"There is no adapter of this studio in {folder.name!r}.", "Choose one that a run has saved."
+        ) from None
     except ValidationError:
         raise AdapterError(f"The file {FILE} of {folder.name!r} is damaged.", "Choose another adapter.") from None
 
@@ -63,7 +65,12 @@ def card(origin: Origin) -> str:
     name = f"{origin.model_name} on {origin.corpus}"
     scores = "It was stopped before it was evaluated."
     if origin.metrics:
-        rows = [("accuracy", "accuracy"), ("macro-F1", "macro_f1"), ("weighted F1", "weighted_f1"), ("AU-PRC", "au_prc")]
+        rows = [
+            ("accuracy", "accuracy"),
+            ("macro-F1", "macro_f1"),
+            ("weighted F1", "weighted_f1"),
+            ("AU-PRC", "au_prc"),
+        ]
         head = "| on the held-out test part | network | bag of edits |\n|---|---|---|\n"
         floor = origin.floor or {}
         scores = head + "\n".join(

@@ -39,3 +39,14 @@ def layer_scores(norms: np.ndarray, owners: Sequence[int], layers: int) -> list[
     sums = np.bincount(owner[measured], weights=np.sqrt(values[measured]), minlength=layers)
     there = np.bincount(owner[measured], minlength=layers) > 0
     return [float(np.sqrt(s)) if seen else None for s, seen in zip(sums, there, strict=True)]
+
+
+def clip_gradients(parameters: Sequence[nn.Parameter], most: float) -> None:
+    """Scales all gradients so that their common L2 norm is at most `most`, without a move or a synchronisation.
+
+    torch's own function moves each norm to a device and back, one call a tensor; on one device that is not needed.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if gradients:
+        total = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        torch._foreach_mul_(gradients, torch.clamp(most / (total + 1e-6), max=1.0))

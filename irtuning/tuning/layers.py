@@ -35,7 +35,11 @@ def layer_modules(model: nn.Module) -> tuple[str, nn.ModuleList]:
     """
     config = model.config
     count = next(
-        (getattr(config, key) for key in ("num_hidden_layers", "n_layer", "num_layers", "n_layers") if hasattr(config, key)),
+        (
+            getattr(config, key)
+            for key in ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
+            if hasattr(config, key)
+        ),
         None,
     )
     candidates = [
@@ -47,7 +51,8 @@ def layer_modules(model: nn.Module) -> tuple[str, nn.ModuleList]:
     ]
     if not candidates:
         raise ModelError(
-            "No stack of layers was found in this model.", "Choose a transformer whose config gives its number of layers."
+            "No stack of layers was found in this model.",
+            "Choose a transformer whose config gives its number of layers.",
         )
     return max(candidates, key=lambda pair: sum(p.numel() for p in pair[1].parameters()))
 
@@ -64,7 +69,9 @@ def find_layers(model: nn.Module) -> list[Layer]:
         for i, module in enumerate(modules)
     ]
     if not any(layer.parameters for layer in layers):
-        raise ModelError("No layer of this model has a trainable adapter.", "Put adapters into the model, unfrozen, first.")
+        raise ModelError(
+            "No layer of this model has a trainable adapter.", "Put adapters into the model, unfrozen, first."
+        )
     return layers
 
 
@@ -97,7 +104,9 @@ class Snapshot:
             copies = self._copies[start : start + len(group)]
             start += len(group)
             differ = [(_bits(p) != _bits(c)).any() for p, c in zip(group, copies, strict=True)]
-            flags.append(torch.stack(differ).any() if differ else torch.zeros((), dtype=torch.bool, device=self._device()))
+            flags.append(
+                torch.stack(differ).any() if differ else torch.zeros((), dtype=torch.bool, device=self._device())
+            )
         return torch.stack(flags)
 
     def _device(self) -> torch.device:

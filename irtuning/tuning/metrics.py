@@ -74,7 +74,10 @@ def difference(
     low, high = np.quantile(gaps, [0.025, 0.975])
     gap = _macro_f1(true[None], one[None], labels)[0] - _macro_f1(true[None], two[None], labels)[0]
     return {
-        "macro_f1": float(gap), "low": float(low), "high": float(high), "rows": len(true),
+        "macro_f1": float(gap),
+        "low": float(low),
+        "high": float(high),
+        "rows": len(true),
         "clear": bool(low > 0 or high < 0),
     }
 

@@ -24,7 +24,8 @@ def load_config(weights: Weights) -> Any:
         return AutoConfig.from_pretrained(weights.source, local_files_only=weights.local, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
-            f"The config of {weights.base_id!r} cannot be read by this version of transformers.", "Choose another model."
+            f"The config of {weights.base_id!r} cannot be read by this version of transformers.",
+            "Choose another model.",
         ) from error
 
 

@@ -121,13 +121,24 @@ def _split(values: np.ndarray, layers: tuple[int, ...], metric: Metric, boundary
     last = min(last, n - 2)
     shared = {"order": order, "ranked": tuple(ranked.tolist()), "curve": tuple(curve)}
     if first > last:
-        return Round(**shared, window=None, minimum=None, rank=None, low_variance=None, high_variance=None,
-                     layers=tuple(sorted(layers)))
+        return Round(
+            **shared,
+            window=None,
+            minimum=None,
+            rank=None,
+            low_variance=None,
+            high_variance=None,
+            layers=tuple(sorted(layers)),
+        )
     minimum = curve.index(min(curve[first : last + 1]))
     rank = minimum if boundary == "reference" else minimum + 1
     kept = order[:rank] if metric == "cosine" else order[rank:]
     return Round(
-        **shared, window=(first, last), minimum=minimum, rank=rank,
-        low_variance=float(np.var(ranked[: minimum + 1])), high_variance=float(np.var(ranked[minimum + 1 :])),
+        **shared,
+        window=(first, last),
+        minimum=minimum,
+        rank=rank,
+        low_variance=float(np.var(ranked[: minimum + 1])),
+        high_variance=float(np.var(ranked[minimum + 1 :])),
         layers=tuple(sorted(kept)),
     )

@@ -12,8 +12,8 @@ from irtuning.revisions.encoding import Encoding
 from irtuning.tuning.batches import Row
 
 
-def tokenise(pairs: Sequence[tuple[str, str]], encoding: Encoding, tokenizer: Any) -> tuple[list[Row], int]:
-    """Token rows of (before, after) pairs, and how many pairs had to be cut around their change.
+def tokenise(pairs: Sequence[tuple[str, str]], encoding: Encoding, tokenizer: Any) -> tuple[list[Row], list[bool]]:
+    """Token rows of (before, after) pairs, and which pairs had to be cut around their change.
 
     Raises:
         ConfigError: the encoding's longest input cannot hold a pair.
@@ -24,7 +24,9 @@ def tokenise(pairs: Sequence[tuple[str, str]], encoding: Encoding, tokenizer: An
 
     single = tokenizer.num_special_tokens_to_add(pair=False)
     double = tokenizer.num_special_tokens_to_add(pair=True)
-    rendered = [encoding.render(before, after, count, double if encoding.is_pair else single) for before, after in pairs]
+    rendered = [
+        encoding.render(before, after, count, double if encoding.is_pair else single) for before, after in pairs
+    ]
     rows: list[Row] = []
     if rendered:
         encoded = tokenizer(
@@ -35,4 +37,4 @@ def tokenise(pairs: Sequence[tuple[str, str]], encoding: Encoding, tokenizer: An
         )
         keys = [key for key in ("input_ids", "attention_mask", "token_type_ids") if key in encoded]
         rows = [{key: list(encoded[key][i]) for key in keys} for i in range(len(rendered))]
-    return rows, sum(r.cut for r in rendered)
+    return rows, [r.cut for r in rendered]

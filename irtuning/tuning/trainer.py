@@ -41,7 +41,8 @@ class StepTrainer(Trainer):
             train_dataset=rows,
             # Lengths travel as plain integers: cutting the batch then costs no synchronisation with the device.
             data_collator=lambda batch: {
-                **collate(batch, pad_token_id), "lengths": [len(row["input_ids"]) for row in batch]
+                **collate(batch, pad_token_id),
+                "lengths": [len(row["input_ids"]) for row in batch],
             },
             **kwargs,
         )

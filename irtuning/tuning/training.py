@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from transformers import TrainingArguments, set_seed
+from transformers import PrinterCallback, TrainingArguments, set_seed
 from transformers.utils import logging as hf_logging
 
 from irtuning.config import RunConfig
@@ -84,7 +83,11 @@ class _Prepared:
 
     def probabilities(self, part: str, check: Callable[[], None]) -> np.ndarray:
         logits = predict_logits(
-            self.model, self.rows[part], pad_token_id=self.tokenizer.pad_token_id, dtype=self.device.torch_dtype, check=check
+            self.model,
+            self.rows[part],
+            pad_token_id=self.tokenizer.pad_token_id,
+            dtype=self.device.torch_dtype,
+            check=check,
         )
         return softmax(logits)
 
@@ -165,11 +168,18 @@ def _prepare(config: RunConfig, corpus: Corpus, emit: Emit, check: Callable[[], 
     set_seed(config.seed or 0)
     tokenizer = load_tokenizer(weights)
     model = load_model(
-        weights, tokenizer, list(corpus.labels), dtype=device.torch_dtype, device=device.torch_device, seed=config.seed or 0
+        weights,
+        tokenizer,
+        list(corpus.labels),
+        dtype=device.torch_dtype,
+        device=device.torch_device,
+        seed=config.seed or 0,
     )
     check()
     if config.max_length > (longest := getattr(model.config, "max_position_embeddings", config.max_length)):
-        raise ConfigError(f"This model reads {longest} tokens at most.", f"Set the maximum length to {longest} or less.")
+        raise ConfigError(
+            f"This model reads {longest} tokens at most.", f"Set the maximum length to {longest} or less."
+        )
     model = adapters.add_lora(model, r=config.lora_r, alpha=config.lora_alpha, dropout=config.lora_dropout)
     emit(Phase(name="encoding"))
     encoding = make_encoding(
@@ -182,8 +192,8 @@ def _prepare(config: RunConfig, corpus: Corpus, emit: Emit, check: Callable[[], 
     cut = 0
     for part in ("train", "validation", "test"):
         revisions = corpus.part(part)
-        rows[part], more = tokenise([(r.before, r.after) for r in revisions], encoding, tokenizer)
-        cut += more
+        rows[part], was_cut = tokenise([(r.before, r.after) for r in revisions], encoding, tokenizer)
+        cut += sum(was_cut)
         for row, revision in zip(rows[part], revisions, strict=True):
             row["labels"] = corpus.labels.index(revision.label)
         check()
@@ -255,6 +265,7 @@ def _fit(
         check=check,
         callbacks=[layerwise, validation],
     )
+    trainer.remove_callback(PrinterCallback)
     emit(Phase(name="training"))
     try:
         trainer.train()
@@ -296,11 +307,7 @@ def _test(prepared: _Prepared, result: TrainResult, emit: Emit, check: Callable[
     emit(Phase(name="evaluating"))
     result.probabilities = prepared.probabilities("test", check)
     result.test, result.confusion = score(prepared.truth("test"), result.probabilities, result.labels)
-    emit(
-        Evaluated(
-            step=result.best_step, subset="test", of="network", metrics=result.test, confusion=result.confusion
-        )
-    )
+    emit(Evaluated(step=result.best_step, subset="test", of="network", metrics=result.test, confusion=result.confusion))
 
 
 def _save(prepared: _Prepared, result: TrainResult) -> None:
@@ -330,13 +337,20 @@ def _save(prepared: _Prepared, result: TrainResult) -> None:
 def shareable(name: str | None) -> str:
     """A model's or corpus's name without a path of this machine: a local folder or file becomes its last name."""
     text = name or ""
-    return Path(text).expanduser().resolve().name if Path(text).expanduser().exists() or text.startswith((".", "/", "~")) else text
+    return (
+        Path(text).expanduser().resolve().name
+        if Path(text).expanduser().exists() or text.startswith((".", "/", "~"))
+        else text
+    )
 
 
 def _explain(error: Exception) -> StudioError:
     text = str(error).lower()
     if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
         return StudioError(
-            "The memory ran out.", "Lower tokens per micro-batch, the batch size or the maximum length, or take a smaller model."
+            "The memory ran out.",
+            "Lower tokens per micro-batch, the batch size or the maximum length, or take a smaller model.",
         )
-    return StudioError(f"Training broke with {type(error).__name__}.", "Look at worker.log in the run's folder for the details.")
+    return StudioError(
+        f"Training broke with {type(error).__name__}.", "Look at worker.log in the run's folder for the details."
+    )

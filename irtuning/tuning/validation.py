@@ -28,9 +28,7 @@ class Validation(TrainerCallback):
         self._when = set(evaluation_steps(steps))
         self._best: tuple[int, dict[str, Any], dict[str, torch.Tensor]] | None = None
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Evaluates where it is due."""
         if state.global_step not in self._when:
             return

@@ -93,7 +93,8 @@ def _of_folder(path: Path) -> Weights:
         raise ModelError(f"The folder {path.name!r} holds no config.json.", "Choose a folder made by save_pretrained.")
     if not any(path.glob("*.safetensors")):
         raise ModelError(
-            f"The folder {path.name!r} holds no safetensors.", "Save the model with safe_serialization=True; nothing else is loaded."
+            f"The folder {path.name!r} holds no safetensors.",
+            "Save the model with safe_serialization=True; nothing else is loaded.",
         )
     return Weights(str(path.resolve()), path.resolve().name, f"folder {path.resolve().name}", True)
 

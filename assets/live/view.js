@@ -1,0 +1,379 @@
+/* View: one run in one element. Asks the server for what is new, hands it to the series, lets header, chart and panel show it.
+   Text that people wrote is only ever set as textContent. */
+
+const PACE = { live: 110, queued: 500, hidden: 2000, lost: 5000, failing: 3000 }; // milliseconds between an answer and the next question
+const WAIT = 2500; // milliseconds that the server may wait for something new before it answers
+const WHY_EVERY = 600; // milliseconds between two looks at the why panel while a run is live
+const WIDE = 720; // pixels from which the panel stands beside the chart
+
+class View {
+  constructor(element, props, server) {
+    Object.assign(this, { host: element, props, server, turn: 0, series: new Series(), cursor: { step: null, layer: null } });
+    this.build(element.querySelector(".ir-live"));
+    this.watchPage();
+    this.attach(props.value || "");
+  }
+
+  build(root) {
+    this.root = root;
+    root.replaceChildren();
+    this.empty = node("p", "irl-nothing", "No run is shown. Start one, and its layers appear here.");
+    this.card = node("section", "irl-run");
+    this.card.setAttribute("aria-label", "Live view of a run");
+    const top = node("div", "irl-top");
+    this.header = new Header(top, {
+      stop: () => this.askStop(),
+      tryIt: () => this.go({ page: "classify", adapter: this.run }),
+      open: () => this.go({ page: "runs", run: this.run }),
+    });
+    this.body = node("div", "irl-body");
+    const main = node("div", "irl-main");
+    this.key = new Key({
+      relative: (relative) => {
+        this.series.setRelative(relative);
+        this.draw("paint");
+      },
+      live: () => this.pin(null, null),
+      all: () => this.chart.showAll().then(() => this.key.zoomed(false)),
+    });
+    const picture = node("div", "irl-chart");
+    picture.tabIndex = 0;
+    picture.setAttribute("role", "group");
+    picture.setAttribute("aria-roledescription", "heatmap");
+    picture.setAttribute("aria-label", "Layers by step. Arrow keys move over the cells, Escape goes back to the latest step.");
+    this.summary = node("p", "irl-unseen");
+    this.summary.id = `irl-summary-${Math.random().toString(36).slice(2)}`;
+    picture.setAttribute("aria-describedby", this.summary.id);
+    this.spoken = node("p", "irl-unseen");
+    this.spoken.setAttribute("aria-live", "polite");
+    main.append(this.key.place, picture, this.summary, this.spoken);
+    const aside = node("div", "irl-why");
+    const [title, panel, sentence, proof] = [node("h3"), node("div", "irl-why-chart"), node("p", "irl-told"), node("p", "irl-told")];
+    panel.setAttribute("role", "img");
+    panel.setAttribute("aria-label", "Layers ranked by score, and the variance each split would leave; told in the sentence below.");
+    aside.append(title, panel, sentence, proof);
+    this.tip = node("div", "irl-tip");
+    this.tip.hidden = true;
+    this.body.append(main, aside, this.tip);
+    this.card.append(top, this.body);
+    root.append(this.empty, this.card);
+    this.chart = new LiveChart(picture);
+    this.why = new WhyPanel(panel, title, sentence, proof);
+    this.pointer = new Pointer({
+      frame: this.body, chart: this.chart, why: this.why, tip: this.tip, series: this.series, cursor: this.cursor,
+      onPin: (step, layer) => this.pin(step, layer), onMove: () => this.pointed(),
+    });
+  }
+
+  watchPage() {
+    this.observers = [new MutationObserver(() => this.draw("lay")), new ResizeObserver(() => this.resized())];
+    this.observers[0].observe(document.body, { attributes: true, attributeFilter: ["class"] });
+    this.observers[1].observe(this.root);
+    this.onVisible = () => !document.hidden && this.wake();
+    document.addEventListener("visibilitychange", this.onVisible);
+    this.clock = setInterval(() => this.ticking(), 1000);
+  }
+
+  leave() {
+    this.turn += 1;
+    this.observers.forEach((observer) => observer.disconnect());
+    document.removeEventListener("visibilitychange", this.onVisible);
+    clearInterval(this.clock);
+    if (window.Plotly) for (const part of [this.chart, this.why]) if (part.drawn) Plotly.purge(part.node);
+  }
+
+  /* ---- which run ---- */
+
+  attach(run) {
+    if (run === this.run) return;
+    this.turn += 1;
+    clearTimeout(this.timer);
+    this.untitle();
+    Object.assign(this, { run, offset: 0, state: "", phase: null, ending: null, place: 0, error: "", stopping: false, notices: [], received: 0 });
+    this.head = { name: "", layers: 0, steps: 0 };
+    this.series.clear(0, 0);
+    Object.assign(this.cursor, { step: null, layer: null });
+    this.laid = "";
+    this.whyStep = 0;
+    this.why.forget();
+    this.pointer.hide();
+    this.header.showNotices([]);
+    this.show();
+    if (run) this.ask(this.turn);
+  }
+
+  async ask(turn) {
+    let answer;
+    try {
+      answer = await this.server.poll({ run: this.run, offset: this.offset, wait: this.offset && this.visible() ? WAIT : 0 });
+    } catch {
+      answer = null;
+    }
+    if (turn !== this.turn) return;
+    if (!this.root.isConnected) return this.leave();
+    if (!answer) this.error = "The app does not answer. The run goes on without it; asking again …";
+    else if (answer.error) this.error = answer.error;
+    else {
+      this.error = "";
+      this.take(answer);
+    }
+    this.show();
+    if (answer?.error) return;
+    this.timer = setTimeout(() => this.ask(turn), this.pause(answer));
+  }
+
+  pause(answer) {
+    if (!answer) return PACE.failing;
+    if (this.again) return 0;
+    if (this.state === "lost") return PACE.lost;
+    if (ENDED.includes(this.state)) return 2 ** 31 - 1;
+    if (!this.visible()) return PACE.hidden;
+    if (this.state === "queued") return PACE.queued;
+    return Math.max(PACE.live, Math.min(600, 2 * (this.drawTime || 0)));
+  }
+
+  wake() {
+    if (!this.run) return;
+    if (this.pending) this.draw(this.pending);
+    if (ENDED.includes(this.state) && this.state !== "lost") return;
+    clearTimeout(this.timer);
+    this.turn += 1;
+    this.ask(this.turn);
+  }
+
+  take(answer) {
+    const before = this.state;
+    this.again = false;
+    this.state = answer.state;
+    this.place = answer.place || 0;
+    if (answer.reset) {
+      this.head = answer.head;
+      this.series.reset(answer);
+      this.notices = answer.notices;
+      this.header.showNotices(this.notices);
+      this.phase = answer.phase || null;
+      this.ending = answer.ending || null;
+      if (answer.now !== null) this.zero = performance.now() / 1000 - answer.now;
+    }
+    for (const row of answer.reset ? [] : answer.steps || []) {
+      if (this.series.append(row)) continue;
+      this.offset = 0; // something is missing here: ask for the whole again
+      this.again = true;
+      return;
+    }
+    this.offset = answer.offset;
+    if (!answer.reset) {
+      if (answer.evaluations) this.series.evaluations.push(...answer.evaluations);
+      if (answer.notices) this.header.showNotices((this.notices = [...this.notices, ...answer.notices].slice(-12)));
+      if (answer.phase) this.phase = answer.phase;
+      if (answer.ending) {
+        this.ending = answer.ending;
+        this.series.end();
+      }
+    }
+    if (answer.reset || answer.steps || answer.evaluations || answer.ending) this.draw(this.skeletonKey() === this.laid ? "paint" : "lay");
+    if (this.state !== before) this.changed(before);
+  }
+
+  changed(before) {
+    if (ENDED.includes(this.state)) {
+      this.stopping = false;
+      this.summarise();
+    }
+    if (before) say(this.spoken, `${this.head.name}: ${STATES[this.state] || this.state}`);
+    window.dispatchEvent(new CustomEvent("irtuning:state", { detail: { run: this.run, state: this.state } }));
+  }
+
+  async askStop() {
+    this.stopping = true;
+    this.show();
+    const turn = this.turn;
+    let answer = null;
+    try {
+      answer = await this.server.stop_run({ run: this.run });
+    } catch {
+      answer = { error: "The app does not answer: the run was not stopped." };
+    }
+    if (answer.error && turn === this.turn) {
+      this.stopping = false;
+      this.error = answer.error;
+      this.show();
+    }
+  }
+
+  go(detail) {
+    window.dispatchEvent(new CustomEvent("irtuning:open", { detail }));
+  }
+
+  /* ---- what is seen ---- */
+
+  visible() {
+    return !document.hidden && this.root.isConnected && this.root.clientWidth > 0;
+  }
+
+  show() {
+    this.empty.hidden = Boolean(this.run);
+    this.card.hidden = !this.run;
+    if (!this.run) return;
+    const drawable = this.series.layers > 0 && (this.series.last > 0 || this.state === "running");
+    this.body.hidden = !drawable;
+    this.header.show({
+      ...this, stoppable: this.props.stoppable, linked: this.props.linked,
+      elapsed: this.phase && this.zero !== undefined ? performance.now() / 1000 - this.zero - this.phase.time : -1,
+    });
+    this.key.pinned(this.cursor.step !== null, this.state === "running");
+    this.title();
+  }
+
+  ticking() {
+    if (!this.root.isConnected) return this.leave();
+    if (this.run && this.state === "running" && this.phase && this.phase.name !== "training") this.show();
+    if (this.run && this.state === "running" && this.series.last && performance.now() - (this.summarised || 0) > 10000) this.summarise();
+  }
+
+  title() {
+    const { name } = this.head;
+    if (this.state === "running" && this.head.steps) {
+      this.plainTitle ??= document.title;
+      document.title = `${Math.floor((100 * this.series.last) / this.head.steps)} % · ${name}`;
+    } else if (this.plainTitle !== undefined && ENDED.includes(this.state)) {
+      document.title = `${this.state === "finished" ? "✓" : this.state === "stopped" ? "■" : "✗"} ${name}`;
+    }
+  }
+
+  untitle() {
+    if (this.plainTitle !== undefined) document.title = this.plainTitle;
+    this.plainTitle = undefined;
+  }
+
+  summarise() {
+    this.summarised = performance.now();
+    const { series } = this;
+    if (!series.last) return;
+    const always = Array.from(series.trainedSteps, (count, layer) => ({ layer, share: count / (series.last - series.first + 1) }))
+      .sort((a, b) => b.share - a.share).slice(0, 5).map(({ layer, share }) => `${layer} (${Math.round(share * 100)} %)`);
+    say(this.summary, `Step ${series.last} of ${this.head.steps}. Trained most often: layers ${always.join(", ")}. `
+      + `${facts({ ...this, elapsed: 0 }).join(", ")}. ${this.why.sentence.textContent}`);
+  }
+
+  pointed() {
+    clearTimeout(this.speaking);
+    this.speaking = setTimeout(() => {
+      if (document.activeElement === this.chart.node) say(this.spoken, Array.from(this.tip.children, (line) => line.textContent).join(", "));
+    }, 250);
+  }
+
+  pin(step, layer) {
+    Object.assign(this.cursor, { step, layer });
+    this.key.pinned(step !== null, this.state === "running");
+    this.draw("point");
+    this.explain();
+  }
+
+  async explain() {
+    const step = this.cursor.step ?? this.series.last;
+    if (!step || this.explaining || !this.visible()) return;
+    if (step === this.whyStep) return;
+    const wait = this.cursor.step === null && this.state === "running" ? WHY_EVERY - (performance.now() - (this.whyAt || 0)) : 0;
+    if (wait > 0) {
+      clearTimeout(this.whyTimer);
+      this.whyTimer = setTimeout(() => this.explain(), wait);
+      return;
+    }
+    this.explaining = true;
+    this.whyAt = performance.now();
+    const turn = this.run;
+    try {
+      const answer = await this.server.explain_step({ run: this.run, step });
+      if (turn === this.run && !answer.error) {
+        this.whyStep = step;
+        await this.why.tell(answer);
+      }
+    } catch {
+      // the next question of the run says that the app does not answer
+    }
+    this.explaining = false;
+    if ((this.cursor.step ?? this.series.last) !== this.whyStep && this.cursor.step !== null && turn === this.run) this.explain();
+  }
+
+  /* ---- drawing, one thing at a time ---- */
+
+  skeletonKey() {
+    const theme = document.body.classList.contains("dark") ? "dark" : "light";
+    return [this.series.layers, this.head.steps, theme, this.root.clientWidth >= WIDE].join(" ");
+  }
+
+  draw(what) {
+    const order = ["", "point", "paint", "lay"];
+    if (order.indexOf(what) > order.indexOf(this.pending || "")) this.pending = what;
+    if (this.drawing || !this.pending) return;
+    if (!this.series.layers || !this.visible()) return; // `wake` and `resized` come back to it
+    this.drawing = this.drawAll().catch((error) => console.error(error)).finally(() => {
+      this.drawing = null;
+      if (this.pending && this.visible()) this.draw(this.pending);
+    });
+  }
+
+  async drawAll() {
+    await loadPlotly(this.props.plotly);
+    const what = this.skeletonKey() === this.laid ? this.pending : "lay";
+    this.pending = "";
+    const began = performance.now();
+    this.show();
+    if (what === "lay") await this.lay();
+    else if (what === "paint") await this.chart.paint(this.series, this.cursor);
+    else await this.chart.point(this.series, this.cursor);
+    if (what !== "point") {
+      this.drawTime = performance.now() - began;
+      this.key.scale(this.series, this.chart.meta);
+      const detail = { run: this.run, step: this.series.last };
+      requestAnimationFrame(() => window.dispatchEvent(new CustomEvent("irtuning:painted", { detail })));
+    }
+    this.explain();
+  }
+
+  async lay() {
+    const key = this.skeletonKey();
+    const [layers, steps, theme, wide] = key.split(" ");
+    const answer = await this.server.skeletons({
+      layers: Number(layers), steps: Math.max(1, Number(steps) || this.series.last), theme, wide: wide === "true",
+    });
+    if (answer.error) throw new Error(answer.error);
+    this.root.classList.toggle("irl-wide", wide === "true");
+    await this.chart.lay(answer.live, this.series, this.cursor);
+    await this.why.lay(answer.why);
+    if (!this.listening) {
+      this.chart.node.on("plotly_relayout", () => this.key.zoomed(this.chart.zoomed()));
+      this.chart.node.on("plotly_doubleclick", () => this.chart.showAll());
+      this.listening = true;
+    }
+    this.laid = key;
+  }
+
+  resized() {
+    if (!this.root.clientWidth) return;
+    clearTimeout(this.resizing);
+    this.resizing = setTimeout(() => {
+      if (this.skeletonKey() !== this.laid) this.draw("lay");
+      else if (this.pending) this.draw(this.pending);
+      this.chart.resize();
+      this.why.resize();
+      if (!this.explaining) this.explain();
+    }, 60);
+  }
+}
+
+function loadPlotly(address) {
+  if (window.Plotly) return Promise.resolve();
+  window.irtuningPlotly ??= new Promise((resolve, reject) => {
+    const script = node("script");
+    script.src = new URL(address, document.baseURI).href;
+    script.onload = resolve;
+    script.onerror = () => reject(new Error("plotly could not be loaded"));
+    document.head.append(script);
+  });
+  return window.irtuningPlotly;
+}
+
+const view = new View(element, props, server);
+watch("value", () => view.attach(props.value || ""));

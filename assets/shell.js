@@ -1,0 +1,212 @@
+/* What the pages do in the browser by themselves: the address keeps the state, cards of presets are radios, the list of
+   waiting runs asks for news, the heading shows the machine, and buttons copy. Text that comes from people is only ever set as textContent.
+   Loaded in the head, before any page; each page's own markup calls one function here with its element. */
+(() => {
+  "use strict";
+  const PAGES = ["train", "runs", "classify"];
+  const studio = (window.irtuning = window.irtuning || {});
+
+  /* --- the address ------------------------------------------------------------------------------------------------ */
+  const asked = new URLSearchParams(location.search);
+  const kept = { train: {}, runs: {}, classify: {} };
+  let page = PAGES.includes(asked.get("page")) ? asked.get("page") : "train";
+  for (const name of ["run", "adapter"]) if (asked.get(name)) kept[page][name] = asked.get(name);
+
+  function write() {
+    const next = new URLSearchParams(location.search);
+    for (const name of ["page", "run", "adapter"]) next.delete(name);
+    if (page !== "train") next.set("page", page);
+    for (const [name, value] of Object.entries(kept[page])) if (value) next.set(name, value);
+    const query = next.toString();
+    history.replaceState(null, "", location.pathname + (query ? "?" + query : "") + location.hash);
+  }
+
+  /* gradio opens its first tab before the one the address asks for; until that one is open, or somebody chose, the address stays. */
+  let settled = page === PAGES[0];
+  for (const kind of ["pointerdown", "keydown"]) {
+    document.addEventListener(kind, (event) => { if (event.target.closest?.('[role="tab"]')) settled = true; }, true);
+  }
+  studio.asked = () => page;
+  studio.page = (name) => {
+    settled ||= name === page;
+    if (!settled) return;
+    page = name;
+    write();
+    window.dispatchEvent(new Event("resize")); // charts that were hidden measure themselves again
+  };
+  /* The Train page shows this run now: the address names it, and the list of waiting runs looks again. */
+  studio.show = (name, run) => {
+    studio.keep(name, run ? { run } : {});
+    window.dispatchEvent(new Event("irtuning:queue"));
+  };
+  /* Another page started a run: the Train page shows it. */
+  studio.watch = (run) => {
+    studio.keep("train", { run });
+    studio.open({ page: "train" });
+  };
+  studio.keep = (name, values) => {
+    kept[name] = values;
+    if (name === page) write();
+  };
+
+  /* --- small helpers ---------------------------------------------------------------------------------------------- */
+  function node(tag, className, content) {
+    const made = document.createElement(tag);
+    if (className) made.className = className;
+    if (content !== undefined) made.textContent = content;
+    return made;
+  }
+
+  async function copy(content) {
+    try {
+      await navigator.clipboard.writeText(content);
+    } catch {
+      const area = node("textarea");
+      area.value = content;
+      area.style.position = "fixed";
+      document.body.append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+  }
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest?.("[data-copy]");
+    if (!button) return;
+    const source = button.closest(".ir-snippet, .ir-bring")?.querySelector("code");
+    if (!source) return;
+    await copy(source.textContent);
+    const before = button.textContent;
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = before), 1500);
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+    if (!event.target.closest?.("#ir-pair")) return;
+    event.preventDefault();
+    // The box tells its text a moment after the last key; blur makes it tell at once.
+    event.target.blur();
+    event.target.focus();
+    setTimeout(() => document.querySelector("#ir-classify-go")?.click(), 30);
+  });
+
+  /* --- which runs are on: on a phone a run comes before the form ---------------------------------------------------- */
+  const states = new Map();
+  window.addEventListener("irtuning:state", (event) => {
+    const { run, state } = event.detail || {};
+    if (!run) return;
+    states.set(run, state);
+    const on = [...states.values()].some((value) => value === "running" || value === "queued");
+    document.body.classList.toggle("ir-run-on", on);
+  });
+
+  /* --- from the window to Python ------------------------------------------------------------------------------------ */
+  studio.bridge = (element, trigger) => {
+    window.addEventListener("irtuning:state", (event) => trigger("state", event.detail || {}));
+    window.addEventListener("irtuning:open", (event) => {
+      const { page: next, run, adapter } = event.detail || {};
+      if (PAGES.includes(next) && (run || adapter)) studio.keep(next, next === "classify" ? { adapter } : { run });
+      trigger("open", event.detail || {});
+    });
+  };
+  studio.open = (detail) => window.dispatchEvent(new CustomEvent("irtuning:open", { detail }));
+
+  /* --- the three presets: a group of radios whose value is the chosen one's name --------------------------------------- */
+  studio.presets = (element, props, trigger, watch) => {
+    const sync = () => {
+      for (const input of element.querySelectorAll("input")) input.checked = input.value === props.value;
+    };
+    element.addEventListener("change", (event) => {
+      if (!event.target.matches("input")) return;
+      props.value = event.target.value;
+      trigger("select", { preset: props.value });
+    });
+    watch(["value", "cards"], sync);
+    sync();
+  };
+
+  /* --- the run as a command and as Python ------------------------------------------------------------------------------------ */
+  studio.snippets = (element, props) => {
+    element.addEventListener("click", (event) => {
+      const which = event.target.closest("[data-open]")?.dataset.open;
+      if (which) props.open = props.open === which ? "" : which;
+    });
+  };
+
+  /* --- rows of a list that open a run ---------------------------------------------------------------------------------- */
+  studio.list = (element, trigger) => {
+    element.addEventListener("click", (event) => {
+      const row = event.target.closest("[data-run]");
+      if (row) trigger("select", { run: row.dataset.run });
+    });
+  };
+
+  /* --- runs that wait --------------------------------------------------------------------------------------------------- */
+  studio.waiting = (element, trigger, server) => {
+    const list = node("div", "ir-waiting-list");
+    list.setAttribute("aria-live", "polite");
+    element.replaceChildren(list);
+    let seen = "", busy = false, timer = 0;
+
+    function row(entry) {
+      const line = node("div", "ir-waiting-row");
+      const name = node("button", "ir-link", entry.name);
+      name.type = "button";
+      name.title = "Show this run";
+      name.addEventListener("click", () => trigger("select", { run: entry.run }));
+      line.append(name, node("span", "ir-quiet", entry.words));
+      if (entry.place > 0) {
+        const cancel = node("button", "ir-small", "Cancel");
+        cancel.type = "button";
+        cancel.setAttribute("aria-label", "Cancel " + entry.name);
+        cancel.addEventListener("click", async () => {
+          cancel.disabled = true;
+          await server.cancel(entry.run);
+          ask();
+        });
+        line.append(cancel);
+      }
+      return line;
+    }
+
+    async function ask() {
+      clearTimeout(timer);
+      if (!element.isConnected) return;
+      if (!busy && !document.hidden) {
+        busy = true;
+        try {
+          const entries = await server.queue();
+          const key = JSON.stringify(entries);
+          if (key !== seen) {
+            seen = key;
+            list.replaceChildren();
+            if (entries.length) {
+              list.append(node("h3", "ir-heading", "Waiting"));
+              list.append(...entries.map(row));
+            }
+          }
+        } catch { /* the app is away for a moment; the next look tells */ }
+        busy = false;
+      }
+      timer = setTimeout(ask, 2500);
+    }
+    const soon = () => setTimeout(ask, 150);
+    window.addEventListener("irtuning:state", soon);
+    window.addEventListener("irtuning:queue", soon);
+    document.addEventListener("visibilitychange", soon);
+    ask();
+  };
+
+  /* --- a file made on demand, fetched once its link stands ------------------------------------------------------------------ */
+  studio.fetch = (selector) => {
+    let tries = 0;
+    const look = () => {
+      const link = document.querySelector(selector);
+      if (link) link.click();
+      else if (++tries < 40) setTimeout(look, 50);
+    };
+    setTimeout(look, 80);
+  };
+})();

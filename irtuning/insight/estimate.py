@@ -1,0 +1,141 @@
+"""How long a run will take and how much memory it will hold, before it starts. Pure: numbers in, numbers out.
+
+Knows no store and no page. What was measured here before wins over the table; a table's answer says that it is a guess.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from irtuning import catalogue
+from irtuning.config import RunConfig
+from irtuning.insight.machine import Machine
+
+EVALUATIONS = 6
+"""Times a run scores its validation part."""
+FORWARD_SHARE = 1 / 3
+"""A token that is only read costs this part of one that is learnt from."""
+CHARACTERS_A_TOKEN = 4.2
+TEMPLATE_TOKENS = 12
+INSTRUCTION_TOKENS = 70
+PADDING = 1.25
+"""Tokens computed for each token of text: batches are padded to their longest row."""
+
+CPU_CORE_FLOPS = {"bfloat16": 9.5e10, "float32": 5.0e10}
+"""Useful operations a second and core in a training step of a small transformer."""
+GPU_FLOPS = {"cuda": 3e13, "mps": 1.5e12}
+STEP_OVERHEAD_SECONDS = 0.03
+START_SECONDS = 8.0
+"""Process, libraries, floor and saving, whatever the model."""
+
+BASE_GIB = {"cpu": 0.45, "mps": 0.6, "cuda": 0.5}
+ACTIVATION_BYTES = 80
+"""Kept for the backward pass, for each token, layer and unit of width."""
+LORA_BYTES = 16
+"""A trained weight: its value, gradient and AdamW's two moments in float32."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much text a run reads: rows a part, and tokens an average pair takes with its template."""
+
+    train: int
+    validation: int
+    test: int
+    mean_tokens: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What former runs of a model took here: seconds for 1,000 tokens of text, and peak memory in MiB (None: unknown)."""
+
+    seconds_per_1000: float
+    peak_memory_mib: float | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take.
+
+    Attributes:
+        seconds: until its end, None where the corpus's size is unknown. memory_gib: at its peak, None for unknown models.
+        guess: nothing was measured here yet. steps: optimizer steps, None where unknown.
+    """
+
+    seconds: float | None
+    memory_gib: float | None
+    guess: bool
+    steps: int | None = None
+
+
+def mean_tokens(characters: float, *, use_instruction: bool) -> float:
+    """Tokens an average pair takes with its template, from its characters: no tokenizer is loaded."""
+    return characters / CHARACTERS_A_TOKEN + (INSTRUCTION_TOKENS if use_instruction else TEMPLATE_TOKENS)
+
+
+def measured(events: Iterable[Mapping[str, Any]], *, skip: int = 3, least: int = 5) -> Measured | None:
+    """Speed and memory from a run's events: the median over its steps, the first few left out; None with too few steps."""
+    steps = [e for e in events if e.get("kind") == "step" and e.get("tokens") and e.get("seconds")][skip:]
+    if len(steps) < least:
+        return None
+    memory = [e["memory_mib"] for e in steps if e.get("memory_mib")]
+    return Measured(
+        statistics.median(1000 * e["seconds"] / e["tokens"] for e in steps), max(memory) if memory else None
+    )
+
+
+def steps_of(config: RunConfig, rows: int) -> int:
+    """Optimizer steps of a resolved config on so many training rows."""
+    if config.max_steps:
+        return config.max_steps
+    return max(1, round(-(-rows // (config.batch_size or 1)) * (config.num_train_epochs or 1)))
+
+
+def estimate(config: RunConfig, sizes: Sizes | None, machine: Machine | None, history: Measured | None = None) -> Estimate:
+    """What a run will take.
+
+    Args:
+        config: resolved.
+        sizes: of the corpus, None where they are not known before it is loaded.
+        machine: where it will run, None where that is not known yet (then two cores in float32 are assumed).
+        history: what the same model took on this machine before.
+    """
+    entry = catalogue.MODELS.get(config.model_name or "")
+    here = machine or Machine("cpu", "2 CPU cores", "float32", 2, 8.0, None)
+    steps = steps_of(config, sizes.train) if sizes else config.max_steps
+    memory = _memory_gib(config, entry, sizes, here)
+    if history and history.peak_memory_mib:
+        memory = history.peak_memory_mib / 1024
+    speed = history.seconds_per_1000 if history else _seconds_per_1000(entry, here)
+    if sizes is None or steps is None or speed is None:
+        return Estimate(None, memory, history is None, steps)
+    tokens = min(sizes.mean_tokens, config.max_length or sizes.mean_tokens)
+    learnt = steps * min(config.batch_size or 1, sizes.train) * tokens
+    read = (EVALUATIONS * sizes.validation + sizes.test) * tokens * FORWARD_SHARE
+    start = START_SECONDS + (entry.parameters_m / 50 if entry else 0.0)
+    overhead = 0.0 if history else steps * STEP_OVERHEAD_SECONDS
+    return Estimate(start + overhead + (learnt + read) / 1000 * speed, memory, history is None, steps)
+
+
+def _seconds_per_1000(entry: catalogue.Model | None, machine: Machine) -> float | None:
+    if entry is None:
+        return None
+    flops = GPU_FLOPS.get(machine.device) or CPU_CORE_FLOPS.get(machine.dtype, 5e10) * machine.cores
+    return 6 * entry.parameters_m * 1e6 * 1000 * PADDING / flops
+
+
+def _memory_gib(
+    config: RunConfig, entry: catalogue.Model | None, sizes: Sizes | None, machine: Machine
+) -> float | None:
+    if entry is None:
+        return None
+    bytes_a_weight = 2 if machine.dtype == "bfloat16" else 4
+    longest = min(config.max_length or 256, 2.5 * sizes.mean_tokens if sizes else config.max_length or 256)
+    tokens = min((config.per_device_train_batch_size or 1) * longest, config.tokens_per_micro_batch or 2**31)
+    activations = tokens * entry.layers * entry.hidden_size * ACTIVATION_BYTES
+    adapters = entry.layers * 12 * entry.hidden_size * (config.lora_r or 0) * LORA_BYTES
+    weights = entry.parameters_m * 1e6 * bytes_a_weight
+    return BASE_GIB.get(machine.device, 0.5) + (weights + activations + adapters) / 2**30

@@ -1,0 +1,150 @@
+"""Why these layers: the split that led to a step's choice, as numbers to draw and sentences to read.
+
+Asks `tuning.selection` for the split and knows nothing of how it is shown. Everything is told from the most important layer down:
+"upper k" are the k most important layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from irtuning.insight.history import RunHistory
+from irtuning.tuning.selection import Round, Selection, select_layers
+
+
+def explain(history: RunHistory, step: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Why the layers of one step were trained, and the proof that the others stood still.
+
+    Args:
+        history: the run, at least up to this step.
+        step: number of the step.
+        settings: the run's resolved config: tuning_method, importance_metric_name, split_num, boundary.
+
+    Returns:
+        Plain JSON values:
+        step, layers (how many the model has);
+        order: layers, most important first; ranked: their scores as they stood before the step, None where never measured;
+        since: the step in which each was last measured, 0 where never; trained: whether each trains in this step;
+        curve: curve[k-1] is the variance left by splitting off the upper k, None where no split decided;
+        window: least and most k allowed; minimum: the k of least variance; kept: how many train;
+        sentence: why; proof: what moved; alarm: True where a frozen layer moved.
+
+    Raises:
+        KeyError: the run has no such step (yet).
+    """
+    row = history.row(step)
+    scores = history.carried(step)
+    last = history.last_measured(step)
+    selected = history.selected[row]
+    method = settings.get("tuning_method") or "ir"
+    metric = settings.get("importance_metric_name") or "gradient"
+    boundary = settings.get("boundary") or "reference"
+    splits = int(settings.get("split_num") or 1)
+
+    selection = None
+    if method == "ir" and (last >= 0).any():
+        selection = select_layers(scores, metric=metric, splits=splits, boundary=boundary)
+    if selection is not None and selection.rounds:
+        order = list(selection.rounds[0].order)
+        order = order if metric == "cosine" else order[::-1]
+    else:
+        # Nothing was ranked by these scores: what trains stands on top, by score, then the rest.
+        known = np.where(last >= 0, scores, -np.inf)
+        order = sorted(range(history.layers), key=lambda layer: (not selected[layer], -known[layer], layer))
+    agrees = selection is None or set(selection.layers) == set(np.flatnonzero(selected).tolist())
+    split = selection.rounds[-1] if selection and selection.rounds and agrees else None
+    alarm, proof = _proof(selected, history.moved[row], float(history.learning_rates[row]))
+    return {
+        "step": int(step),
+        "layers": history.layers,
+        "order": [int(layer) for layer in order],
+        "ranked": [float(scores[layer]) if last[layer] >= 0 else None for layer in order],
+        "since": [int(history.steps[last[layer]]) if last[layer] >= 0 else 0 for layer in order],
+        "trained": [bool(selected[layer]) for layer in order],
+        **_drawn(split, metric),
+        "kept": int(selected.sum()),
+        "sentence": _sentence(history, selection, selected, last, method, metric, boundary, agrees),
+        "proof": proof,
+        "alarm": alarm,
+    }
+
+
+def _drawn(split: Round | None, metric: str) -> dict[str, Any]:
+    """A round's curve, window and minimum, counted from the most important layer down."""
+    if split is None or split.window is None or split.minimum is None:
+        return {"curve": None, "window": None, "minimum": None}
+    n = len(split.order)
+    first, last = split.window
+    if metric == "cosine":
+        return {"curve": list(split.curve), "window": [first + 1, last + 1], "minimum": split.minimum + 1}
+    return {"curve": list(split.curve[::-1]), "window": [n - last - 1, n - first - 1], "minimum": n - split.minimum - 1}
+
+
+def _sentence(
+    history: RunHistory, selection: Selection | None, selected: np.ndarray, last: np.ndarray,
+    method: str, metric: str, boundary: str, agrees: bool,
+) -> str:
+    layers, kept = history.layers, int(selected.sum())
+    if method == "full":
+        return "Every layer trains at every step."
+    if method != "ir":
+        return f"{kept} of {layers} layers train in this step."
+    if selection is None:
+        return "Nothing was measured yet: the first choice is random."
+    if not agrees:
+        return f"{kept} of {layers} layers train; the scores on record would not have led to these."
+    unknown = int((last < 0).sum())
+    parts = []
+    if unknown == 1:
+        parts.append("1 layer was never measured yet: it counts as 1000 and ranks first.")
+    elif unknown:
+        parts.append(f"{unknown} layers were never measured yet: they count as 1000 and rank first.")
+    rounds = [split for split in selection.rounds if split.rank is not None]
+    if not rounds:
+        parts.append(f"With {_layers(layers)} there is nothing to split: all train.")
+    elif len(rounds) > 1:
+        steps = [f"split {number} keeps {len(split.layers)} of {len(split.order)}"
+                 for number, split in enumerate(rounds, start=1)]
+        text = ", ".join(steps)
+        parts.append(f"{text[0].upper()}{text[1:]}: {kept} of {layers} layers train.")
+    else:
+        parts.append(_one_split(rounds[0], layers, kept, metric, boundary))
+    return " ".join(parts)
+
+
+def _one_split(split: Round, layers: int, kept: int, metric: str, boundary: str) -> str:
+    assert split.minimum is not None
+    low = split.minimum + 1
+    least = f"Least variance: the lower {low} against the upper {layers - low}."
+    if boundary == "exact":
+        return f"{least} The {'lower' if metric == 'cosine' else 'upper'} {kept} of {layers} train."
+    return f"{least} The paper's code trains one layer {'fewer' if metric == 'cosine' else 'more'}: {kept} of {layers}."
+
+
+def _proof(selected: np.ndarray, moved: np.ndarray, rate: float) -> tuple[bool, str]:
+    """Whether something is wrong, and what moved and what did not, as a sentence."""
+    escaped = np.flatnonzero(moved & ~selected).tolist()
+    if escaped:
+        names = ", ".join(str(layer) for layer in escaped)
+        return True, f"Frozen, yet moved: {'layer' if len(escaped) == 1 else 'layers'} {names}. This must not happen."
+    frozen, trained, went = int((~selected).sum()), int(selected.sum()), int(moved.sum())
+    still = f"{_layers(frozen)} frozen in this step: not one of {'its' if frozen == 1 else 'their'} weights moved."
+    if not trained:
+        return False, f"{still} None trained."
+    if not went:
+        why = "the warm-up's learning rate is still 0." if rate == 0 else "no trained layer's weights changed."
+        return False, f"Nothing moved in this step: {why}"
+    if went < trained:
+        rest = f"Of the {trained} trained ones {went} moved."
+    elif frozen:
+        rest = "The trained one did." if trained == 1 else f"The {trained} trained ones did."
+    else:
+        return False, "The one layer trained and moved." if trained == 1 else f"All {trained} layers trained, and all moved."
+    return False, f"{still} {rest}" if frozen else rest
+
+
+def _layers(count: int) -> str:
+    return "1 layer" if count == 1 else f"{count} layers"

@@ -1,0 +1,129 @@
+"""events.jsonl of a run: append, and read whole lines from an offset, from the head or from the tail.
+
+Knows no state of a run; what its lines mean is `status`'s.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from irtuning import events
+
+FILE = "events.jsonl"
+LIMIT_BYTES = 1 << 20
+"""How much of a file one call reads unless asked for more."""
+HEAD_BYTES = 1 << 16
+TAIL_BYTES = 1 << 16
+
+AnyEvent = TypeVar("AnyEvent", bound=events._Event)
+
+
+class EventLog:
+    """Appends events to a run's file, from any thread. Each goes out as one write, so readers see whole lines.
+
+    Args:
+        run_dir: the run's folder.
+        also: told each event as it was written, with its time.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        also: Callable[[Any], None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._path = run_dir / FILE
+        self._also, self._clock = also, clock
+        self._lock = threading.Lock()
+        self._start: float | None = None
+        self._last = 0.0
+
+    def append(self, event: AnyEvent) -> AnyEvent:
+        """Writes one event with its `time`, the first one with the wall-clock `started`; returns it as written."""
+        with self._lock:
+            now = self._clock()
+            if self._start is None:
+                self._start = _wall_start(self._path)
+            if self._start is None:
+                self._start = now
+                event = event.model_copy(update={"started": datetime.fromtimestamp(now, UTC).isoformat()})
+            # A clock that was set back must not turn time around.
+            self._last = max(self._last, now - self._start, 0.0)
+            event = event.model_copy(update={"time": round(self._last, 4)})
+            self._write(events.to_line(event).encode() + b"\n")
+        if self._also is not None:
+            self._also(event)
+        return event
+
+    def _write(self, line: bytes) -> None:
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            size = os.fstat(handle).st_size
+            if size and os.pread(handle, 1, size - 1) != b"\n":
+                line = b"\n" + line  # a writer died in the middle of a line: leave that one behind
+            while line:
+                line = line[os.write(handle, line) :]
+        finally:
+            os.close(handle)
+
+
+def read_from(path: Path, offset: int, limit_bytes: int = LIMIT_BYTES) -> tuple[int, list[dict[str, Any]]]:
+    """Events from a byte offset on, and the offset to go on from; at most `limit_bytes`, but at least one whole line.
+
+    An offset beyond the file's end means that the file is another one now: it is read from 0, which the caller sees by
+    an answer smaller than what was asked for. A file that is not there is empty.
+    """
+    try:
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            offset = 0 if offset > size else offset
+            stream.seek(offset)
+            data = stream.read(limit_bytes)
+            if b"\n" not in data and len(data) == limit_bytes:
+                data += stream.readline()
+    except FileNotFoundError:
+        return 0, []
+    used, found = events.read_lines(data)
+    return offset + used, found
+
+
+def read_head(path: Path, until: str, limit_bytes: int = HEAD_BYTES) -> list[dict[str, Any]]:
+    """The first events, up to the first one of kind `until` where it stands in the first bytes."""
+    _, found = read_from(path, 0, limit_bytes)
+    for index, event in enumerate(found):
+        if event["kind"] == until:
+            return found[: index + 1]
+    return found
+
+
+def read_tail(path: Path, limit_bytes: int = TAIL_BYTES) -> list[dict[str, Any]]:
+    """The last events, as many as stand whole in the last bytes; a torn last line is left out."""
+    try:
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            skip = max(0, size - limit_bytes)
+            stream.seek(skip)
+            data = stream.read(limit_bytes)
+    except FileNotFoundError:
+        return []
+    if skip:
+        data = data[data.find(b"\n") + 1 :]
+    return events.read_lines(data)[1]
+
+
+def _wall_start(path: Path) -> float | None:
+    """When the run began, in seconds since 1970, by its first event; None where no event says so."""
+    for event in read_head(path, until="run_started"):
+        try:
+            return datetime.fromisoformat(event["started"]).timestamp()
+        except (KeyError, TypeError, ValueError):
+            continue
+    return None

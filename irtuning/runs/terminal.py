@@ -1,0 +1,126 @@
+"""A run on a terminal: a progress line now and then, the layers as a small text heatmap, a closing table.
+
+Knows events alone; where the lines go is a stream it is given.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from irtuning.events import Evaluated, Failed, Finished, Notice, Phase, RunStarted, Step, Stopped
+
+SHADES = " ░▒▓█"
+COLUMNS = 60
+
+
+class Terminal:
+    """Takes a run's events and prints what a person wants to see.
+
+    Args:
+        run: its id. every: steps between two progress lines. out: where lines go.
+    """
+
+    def __init__(self, run: str, *, every: int, out: TextIO) -> None:
+        self._run, self._every, self._out = run, every, out
+        self._layers, self._steps = 0, 0
+        self._selected: list[list[int]] = []
+        self._began = time.monotonic()
+        self._phase = ""
+
+    def waits(self, holder: str) -> None:
+        """Says for which run this one waits."""
+        self._say(f"waits: {holder or 'another run'} trains on this store now")
+
+    def take(self, event: Any) -> None:
+        """One event."""
+        match event:
+            case Phase(name=name) if name != self._phase:
+                self._phase = name
+                self._say(f"{name} …")
+            case RunStarted():
+                self._layers, self._steps = event.layers, event.steps
+                self._say(
+                    f"{event.layers} layers, {event.parameters_trainable / 1e6:.2f}M of {event.parameters_total / 1e6:.1f}M "
+                    f"parameters train, {event.steps} steps, {event.device}, {event.dtype}, weights: {event.weights}"
+                )
+            case Step():
+                self._step(event)
+            case Evaluated(of="network"):
+                self._say(f"step {event.step}: macro-F1 {event.metrics['macro_f1']:.3f} on {event.subset}")
+            case Notice():
+                self._say(event.text)
+            case Failed() | Stopped() | Finished():
+                self._say(f"{event.what} {event.advice}".strip())
+
+    def close(self, run_dir: Path) -> dict[str, Any]:
+        """Prints the heatmap and the closing table; the figures of metrics.json, empty where the run did not get so far."""
+        if self._selected:
+            self._say("layers trained, input at the bottom, steps from left to right:")
+            for line in text_heatmap(self._selected, self._layers, COLUMNS):
+                self._say("  " + line)
+        try:
+            closing = json.loads((run_dir / "metrics.json").read_bytes())
+        except (OSError, ValueError):
+            return {}
+        self._table(closing)
+        return {
+            "metrics": {**closing["network"]},
+            "floor": closing["floor"],
+            "seconds": closing["seconds"],
+            "peak_memory_mib": closing["peak_memory_mib"],
+        }
+
+    def _step(self, event: Step) -> None:
+        self._selected.append(event.selected)
+        if event.step % self._every and event.step not in (1, self._steps):
+            return
+        done = event.step / max(1, self._steps)
+        # The rate of the last steps foretells better than one that includes loading.
+        left = (self._steps - event.step) * event.seconds
+        loss = "-" if event.loss is None else f"{event.loss:.3f}"
+        self._say(
+            f"step {event.step}/{self._steps} {done:4.0%}  loss {loss}  {len(event.selected)} of {self._layers} layers  "
+            f"{event.seconds:.2f} s a step  {left:.0f} s left  {event.memory_mib / 1024:.1f} GB"
+        )
+
+    def _table(self, closing: dict[str, Any]) -> None:
+        network, floor, gap = closing["network"], closing["floor"], closing["difference"]
+        self._say(f"{'':14}{'network':>9}{'bag of edits':>14}")
+        for key, title in (
+            ("accuracy", "accuracy"),
+            ("macro_f1", "macro-F1"),
+            ("weighted_f1", "weighted F1"),
+            ("au_prc", "AU-PRC"),
+        ):
+            self._say(f"{title:14}{network[key]:9.3f}{floor[key]:14.3f}")
+        for label, row in network["per_class"].items():
+            self._say(f"  {label[:32]:34}F1 {row['f1']:.3f}  of {row['support']}")
+        clear = "" if gap["clear"] else "  no clear difference"
+        self._say(
+            f"macro-F1 difference {gap['macro_f1']:+.3f} (95 %: {gap['low']:+.3f} to {gap['high']:+.3f}, {gap['rows']} rows){clear}"
+        )
+        self._say(f"{closing['seconds']:.1f} s, peak memory {closing['peak_memory_mib'] / 1024:.2f} GB")
+
+    def _say(self, text: str) -> None:
+        print(f"{self._run}  {text}", file=self._out, flush=True)
+
+
+def text_heatmap(selected: list[list[int]], layers: int, columns: int) -> list[str]:
+    """Lines, the last layer first; each character shades how often a layer was trained in its share of the steps.
+
+    Args:
+        selected: layers trained in each step, from 0.
+    """
+    width = min(columns, len(selected))
+    lines = []
+    for layer in reversed(range(layers)):
+        cells = []
+        for column in range(width):
+            part = selected[column * len(selected) // width : (column + 1) * len(selected) // width]
+            share = sum(layer in step for step in part) / len(part)
+            cells.append(SHADES[round(share * (len(SHADES) - 1))])
+        lines.append(f"{layer:3} {''.join(cells)}")
+    return lines

@@ -1,0 +1,108 @@
+"""The process that trains: `python -m irtuning.runs.worker RUN_DIR`. Config in, events out; nobody has to read for it to go on.
+
+Knows no page. It waits for its turn on the store's lock, so that one worker trains at a time; the kernel frees the lock of
+a worker that is killed. SIGTERM and SIGINT ask it to stop, as the file `stop` in its folder does.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from irtuning.errors import StopRequested, StudioError
+from irtuning.events import Failed, Phase, Stopped
+from irtuning.runs.store import EventLog, RunStore, claim, stop_requested, store_lock
+
+
+class StopSignal:
+    """Whether the run was asked to stop: by signal or by its stop file."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._run_dir = run_dir
+        self._asked = threading.Event()
+
+    def listen(self) -> None:
+        """Takes SIGTERM and SIGINT as requests to stop; a second one ends the process at once."""
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, self._on_signal)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        if self._asked.is_set():
+            raise KeyboardInterrupt
+        self._asked.set()
+
+    @property
+    def by_signal(self) -> bool:
+        """A signal came."""
+        return self._asked.is_set()
+
+    def __call__(self) -> bool:
+        return self._asked.is_set() or stop_requested(self._run_dir)
+
+
+def work(
+    run_dir: Path,
+    *,
+    log: EventLog | None = None,
+    stop: StopSignal | None = None,
+    waiting: Callable[[str], None] = lambda run: None,
+) -> int:
+    """Trains the run of a folder in this process; 0 finished, 1 failed, 130 stopped.
+
+    Args:
+        log: where events go; the folder's own by default.
+        waiting: told the run that trains on this store now, once, if this one has to wait.
+    """
+    run_dir = run_dir.resolve()
+    store, run = RunStore(run_dir.parent), run_dir.name
+    log = log or EventLog(run_dir)
+    stop = stop or StopSignal(run_dir)
+    stop.listen()
+    claim(run_dir)
+
+    def must_wait(holder: str) -> None:
+        log.append(Phase(name="waiting", text=f"Waits for {holder}." if holder else "Waits for another run."))
+        waiting(holder)
+        if stop():
+            raise StopRequested
+
+    try:
+        with store_lock(store.home, run, waiting=must_wait, should_stop=stop):
+            log.append(Phase(name="loading"))
+            warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+            # torch loads in here, after the page has been told that something happens.
+            from irtuning.runs.conduct import conduct
+
+            result = conduct(
+                run_dir, store.run_config(run), log.append, stop, lambda **values: store.update_config(run, **values)
+            )
+            return 130 if result.stopped else 0
+    except StopRequested:
+        log.append(Stopped(what="The run was stopped before its first step; there is no adapter."))
+        return 130
+    except StudioError as error:
+        log.append(Failed(what=error.what, advice=error.advice))
+        return 1
+    except KeyboardInterrupt:
+        log.append(Stopped(what="The run was ended at once; nothing of its last steps is kept."))
+        return 130
+    except Exception as error:
+        traceback.print_exc()
+        log.append(
+            Failed(
+                what=f"The run broke with {type(error).__name__}.",
+                advice="Look at worker.log in the run's folder for the details.",
+            )
+        )
+        return 1
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m irtuning.runs.worker RUN_DIR")
+    sys.exit(work(Path(sys.argv[1])))

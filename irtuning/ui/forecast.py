@@ -1,0 +1,79 @@
+"""What a run will take, as one sentence: the estimate of `insight`, fed with what former runs took on this store.
+
+Knows no gradio.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from irtuning.config import RunConfig
+from irtuning.errors import StudioError
+from irtuning.insight.estimate import Estimate, Measured, estimate, measured
+from irtuning.insight.machine import Machine
+from irtuning.revisions.corpora import Columns
+from irtuning.runs.store import RunStore
+from irtuning.ui.corpus import sizes_of
+from irtuning.ui.words import duration, gigabytes, text
+
+HEAD_BYTES = 200_000
+"""How much of a former run's events is read to learn its speed."""
+LOOK_BACK = 30
+"""How many of the newest runs are looked through for one of the same model."""
+
+
+def forecast(store: RunStore, config: RunConfig, machine: Machine | None) -> tuple[str, str]:
+    """(what kind of message, the sentence) for a request: kinds are `plain`, and `warning` where it cannot go well.
+
+    Nothing is raised: what is wrong with the corpus is the sentence.
+    """
+    resolved = config.resolve()
+    columns = Columns(config.before_column, config.after_column, config.label_column, config.doc_column)
+    try:
+        sizes = sizes_of(resolved.dataset_name or "", columns, use_instruction=bool(resolved.use_instruction))
+    except StudioError as error:
+        return "warning", str(error)
+    found = estimate(resolved, sizes, machine, history(store, resolved))
+    if machine and found.memory_gib and found.memory_gib > machine.room_gib:
+        where = "on the GPU" if machine.gpu_memory_gib else "on this machine"
+        return "warning", (
+            f"This run needs about {gigabytes(found.memory_gib)}, and there are {gigabytes(machine.room_gib)} {where}: "
+            "choose a smaller model, a smaller batch or a shorter maximum length."
+        )
+    return "plain", sentence(found)
+
+
+def sentence(found: Estimate) -> str:
+    """An estimate in words."""
+    memory = gigabytes(found.memory_gib) if found.memory_gib else ""
+    if found.seconds is None:
+        if memory:
+            return f"About {memory} on this machine; how long it takes is known once the corpus is loaded."
+        return "How long it takes is known once this model has run here."
+    both = " and ".join(part for part in (duration(found.seconds), memory) if part)
+    guess = " A guess: this model has not run here yet." if found.guess else ""
+    return f"About {both} on this machine.{guess}"
+
+
+def markup(kind: str, words: str) -> str:
+    """The sentence as the page shows it."""
+    return f'<div class="ir-note{" ir-warning" if kind == "warning" else ""}" role="status">{text(words)}</div>'
+
+
+def history(store: RunStore, config: RunConfig) -> Measured | None:
+    """What the same model took on this store, by its newest run that says so; a run of the same method is preferred."""
+    runs = [
+        row for row in store.list()
+        if row["model"] == config.model_name and not row.get("recorded") and row["state"] in ("finished", "stopped")
+    ][:LOOK_BACK]
+    runs.sort(key=lambda row: row["method"] != config.tuning_method)
+    return next((took for row in runs if (took := _took(store, row["run"]))), None)
+
+
+@lru_cache(maxsize=256)
+def _took(store: RunStore, run: str) -> Measured | None:
+    try:
+        _, events = store.read_events(run, 0, limit_bytes=HEAD_BYTES)
+    except StudioError:
+        return None
+    return measured(events)

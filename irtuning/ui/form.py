@@ -1,0 +1,213 @@
+"""The Train page's form as plain values: its fields come from RunConfig, its placeholders from the model's defaults.
+
+Pure; knows no gradio. A field left empty is None in the request: the model's default holds.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Union, get_args, get_origin
+
+from irtuning import catalogue
+from irtuning.config import RunConfig, parse_config
+from irtuning.ui.words import number
+
+ROWS = ("model_name", "dataset_name", "tuning_method", "importance_metric_name", "adapter_name", "lora_r")
+"""Fields that stand in the short list of a run; `lora_r` is chosen with the adapter."""
+ELSEWHERE = ("before_column", "after_column", "label_column", "doc_column", "logging_steps")
+"""Fields chosen beside an uploaded file, or of use on a terminal alone."""
+OWN_FILE = "own-file"
+"""What the corpus row holds while a file of one's own is used."""
+
+METHODS = {"ir": "IR-Tuning", "full": "All layers"}
+METRICS = {"gradient": "Gradient norm"}
+ADAPTERS = {"lora": "LoRA"}
+RANKS = (1, 2, 4, 8, 16, 32, 64, 128)
+_LABELS = {
+    "model_name": "Model", "dataset_name": "Corpus", "adapter_name": "Adapter", "importance_metric_name": "Metric",
+    "tuning_method": "Method", "split_num": "Splits", "use_instruction": "Instruction", "lora_r": "LoRA rank",
+    "num_train_epochs": "Epochs", "max_steps": "Most steps", "per_device_train_batch_size": "Batch on the device",
+    "gradient_accumulation_steps": "Batches a step", "tokens_per_micro_batch": "Tokens at once", "max_length": "Longest input",
+    "warmup_steps": "Warm-up steps", "max_grad_norm": "Gradient clipping", "dtype": "Number format",
+}
+"""Where a field's own name would not read well."""
+_UNSET = {"max_steps": "all of the epochs", "per_device_train_batch_size": "the batch size",
+          "gradient_accumulation_steps": "1"}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One setting of the folded part.
+
+    Attributes:
+        name: RunConfig's. label, info: for people. choices: (words, value) where there are few to choose from, else empty.
+    """
+
+    name: str
+    label: str
+    info: str
+    choices: tuple[tuple[str, str], ...] = ()
+
+
+def folded_fields() -> list[Field]:
+    """Settings under "More settings", in RunConfig's order."""
+    return [
+        Field(name, label(name), info.description or "", choices(info.annotation))
+        for name, info in RunConfig.model_fields.items()
+        if name not in ROWS and name not in ELSEWHERE
+    ]
+
+
+def label(name: str) -> str:
+    """A field's name in words: `lora_alpha` is `LoRA alpha`."""
+    if name in _LABELS:
+        return _LABELS[name]
+    words = name.replace("_", " ")
+    return f"{words[:1].upper()}{words[1:]}".replace("Lora", "LoRA")
+
+
+def choices(annotation: Any) -> tuple[tuple[str, str], ...]:
+    """What a field's type lets one choose from, as (words, value): of a Literal or a bool; empty for numbers and texts."""
+    inner = [part for part in _parts(annotation) if part is not type(None)]
+    if len(inner) != 1:
+        return ()
+    if inner[0] is bool:
+        return (("yes", "yes"), ("no", "no"))
+    if get_origin(inner[0]) is Literal:
+        return tuple((str(value), str(value)) for value in get_args(inner[0]))
+    return ()
+
+
+def _parts(annotation: Any) -> tuple[Any, ...]:
+    if get_origin(annotation) in (Union, types.UnionType):
+        return get_args(annotation)
+    return (annotation,)
+
+
+def default_words(name: str, model: str | None) -> str:
+    """What holds where a field is left empty, as one would type it."""
+    value = catalogue.defaults_for(model or "").get(name)
+    if value is None:
+        return _UNSET.get(name, "")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return number(value) if isinstance(value, int | float) else str(value)
+
+
+def with_default(field: Field, model: str | None) -> list[tuple[str, str]]:
+    """A folded field's choices, with what holds where nothing is chosen on top; its value is empty."""
+    usual = default_words(field.name, model)
+    return [(f"{usual} (default)", ""), *(pair for pair in field.choices if pair[1] != usual)]
+
+
+def method_choices() -> list[tuple[str, str]]:
+    """(words, value) of the methods that can run."""
+    return _named("tuning_method", METHODS)
+
+
+def metric_choices() -> list[tuple[str, str]]:
+    """(words, value) of the metrics that can rank layers."""
+    return _named("importance_metric_name", METRICS)
+
+
+def adapter_choices() -> list[tuple[str, str]]:
+    """(words, value) of the adapters at the usual ranks; a value is e.g. `lora:16`."""
+    usual = {catalogue.defaults_for(model)["lora_r"] for model in catalogue.MODELS}
+    return [
+        (f"{words}, rank {rank}", f"{kind}:{rank}")
+        for words, kind in _named("adapter_name", ADAPTERS)
+        for rank in sorted({*RANKS, *usual})
+    ]
+
+
+def default_adapter(model: str | None, rank: int | None = None) -> str:
+    """The adapter row's value for a model, at its usual rank or at another."""
+    usual = catalogue.defaults_for(model or "")
+    return f"{usual['adapter_name']}:{rank or usual['lora_r']}"
+
+
+def _named(field: str, words: Mapping[str, str]) -> list[tuple[str, str]]:
+    found = choices(RunConfig.model_fields[field].annotation)
+    return [(words.get(value, value), value) for _, value in found]
+
+
+def model_choices(*, embedded_only: bool = False) -> list[tuple[str, str]]:
+    """(title, name) of the catalogue's base models."""
+    return [
+        (f"{m.title}, {m.layers} layers", m.name)
+        for m in catalogue.MODELS.values()
+        if not embedded_only or m.name in catalogue.EMBEDDED
+    ]
+
+
+def corpus_choices() -> list[tuple[str, str]]:
+    """(title, name) of the catalogue's corpora, and a file of one's own."""
+    return [*((c.title, c.name) for c in catalogue.CORPORA.values()), ("A file of your own", OWN_FILE)]
+
+
+def preset_of(model: str | None) -> str:
+    """The preset that starts from this base model, empty where none does."""
+    return next((p.name for p in catalogue.PRESETS.values() if p.values["model_name"] == model), "")
+
+
+def read(
+    *, model: str | None, corpus: str | None, method: str | None, metric: str | None, adapter: str | None,
+    folded: Mapping[str, Any], columns: Mapping[str, str | None] | None = None,
+) -> RunConfig:
+    """The request a filled form stands for; what equals the model's default is left to it.
+
+    Raises:
+        ConfigError: a value cannot be right; the message names the first such field.
+    """
+    kind, _, rank = (adapter or "").partition(":")
+    values: dict[str, Any] = {
+        "tuning_method": method, "importance_metric_name": metric, "adapter_name": kind, "lora_r": rank, **folded,
+    }
+    name = (model or "").strip()
+    usual = catalogue.defaults_for(name)
+    given = {}
+    for key, value in values.items():
+        value = _plain(value)
+        if value is not None and not _same(value, usual.get(key)):
+            given[key] = value
+    named = {"model_name": name or None, "dataset_name": (corpus or "").strip() or None, **(columns or {})}
+    return parse_config({**{key: value for key, value in named.items() if value}, **given})
+
+
+def _plain(value: Any) -> Any:
+    """A control's value as RunConfig takes it: nothing for an empty one, a bool for yes and no, a number where it is one."""
+    if not isinstance(value, str):
+        return value
+    value = value.strip()
+    if not value:
+        return None
+    if value in ("yes", "no"):
+        return value == "yes"
+    try:
+        return int(value)
+    except ValueError:
+        pass
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def _same(value: Any, usual: Any) -> bool:
+    return (type(value) is not bool and type(usual) is not bool and value == usual) or value is usual
+
+
+def folded_values(config: RunConfig) -> dict[str, str]:
+    """What the folded fields show for a config: its values as one would type them, empty where unset."""
+    shown = {}
+    for field in folded_fields():
+        value = getattr(config, field.name)
+        if value is None or _same(value, catalogue.defaults_for(config.model_name or "").get(field.name)):
+            shown[field.name] = ""
+        elif isinstance(value, bool):
+            shown[field.name] = "yes" if value else "no"
+        else:
+            shown[field.name] = number(value) if isinstance(value, float) else str(value)
+    return shown

@@ -1,0 +1,112 @@
+"""The part of the Train page for a corpus of one's own: a file, its preview, and which column is what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from irtuning.errors import CorpusError, StudioError
+from irtuning.revisions.corpora import Columns, guess_columns, load_corpus, read_table
+from irtuning.ui.corpus import SUFFIXES, columns_for_config, keep, preview, summary
+from irtuning.ui.studio import QUIET, Studio
+from irtuning.ui.words import text
+
+SAMPLE = Path(__file__).resolve().parents[2] / "assets" / "starter" / "sample.csv"
+_ROLES = (("before", "Text before"), ("after", "Text after"), ("label", "Intention"), ("doc", "Document"))
+
+
+@dataclass
+class OwnCorpus:
+    """The part's components.
+
+    Attributes:
+        panel: everything, shown only while it is chosen. inputs: where the kept file is, and the four columns.
+    """
+
+    panel: gr.Column
+    inputs: list[Any]
+
+    def choice(self, path: str | None, *columns: str | None) -> tuple[str, dict[str, str | None]]:
+        """(the file, RunConfig's column fields) that the values of `inputs` stand for.
+
+        Raises:
+            CorpusError: no file was chosen yet, or a needed column is not named.
+        """
+        return checked(path, Columns(*(column or None for column in columns)))
+
+
+def checked(path: str | None, columns: Columns) -> tuple[str, dict[str, str | None]]:
+    """As `OwnCorpus.choice`."""
+    if not path:
+        raise CorpusError("No file was chosen yet.", "Choose one, or take a corpus from the list.")
+    missing = [words for key, words in _ROLES[:3] if not getattr(columns, key)]
+    if missing:
+        raise CorpusError(f"It is not said which column is the {missing[0].lower()}.", "Choose it below the preview.")
+    return path, columns_for_config(columns)
+
+
+def own_corpus(studio: Studio) -> OwnCorpus:
+    """Builds the part inside the current gr.Blocks context, hidden at first."""
+    kept = gr.State(None)
+    with gr.Column(visible=False, elem_id="ir-own", min_width=0) as panel:
+        with gr.Row(elem_classes="ir-two-buttons"):
+            upload = gr.UploadButton(
+                "Choose a file", file_types=list(SUFFIXES), file_count="single", elem_id="ir-upload", min_width=0
+            )
+            if SAMPLE.is_file():
+                gr.DownloadButton("Sample file", value=str(SAMPLE), elem_id="ir-sample", min_width=0)
+        seen = gr.HTML(_hint(), elem_id="ir-own-preview", apply_default_css=False, js_on_load=None)
+        with gr.Column(visible=False, elem_classes="ir-rows", min_width=0) as naming:
+            columns = [
+                gr.Dropdown([], label=words, elem_classes="ir-row", filterable=False, min_width=0)
+                for _, words in _ROLES
+            ]
+        told = gr.HTML("", elem_id="ir-own-summary", apply_default_css=False, js_on_load=None)
+
+    def take(upload_path: str | None) -> list[Any]:
+        if not upload_path:
+            return [gr.skip()] * 8
+        try:
+            path = keep(Path(upload_path), studio.store.home)
+            names, rows = read_table(path)
+        except (StudioError, OSError) as error:
+            words = str(error) if isinstance(error, StudioError) else "The file could not be kept on this machine."
+            return [None, _warning(words), gr.Column(visible=False), *[gr.Dropdown(choices=[], value=None)] * 4, ""]
+        guess = guess_columns(names)
+        choices = [(name, name) for name in names]
+        given = [
+            gr.Dropdown(choices=[("none", ""), *choices] if key == "doc" else choices, value=getattr(guess, key) or ("" if key == "doc" else None))
+            for key, _ in _ROLES
+        ]
+        shown = f'<p class="ir-small-text"><strong>{text(path.name)}</strong></p>{preview(names, rows)}'
+        return [str(path), shown, gr.Column(visible=True), *given, describe(str(path), guess)]
+
+    upload.upload(take, upload, [kept, seen, naming, *columns, told], **QUIET)
+    gr.on(
+        [column.input for column in columns], lambda path, *names: describe(path, Columns(*(n or None for n in names))),
+        [kept, *columns], told, trigger_mode="always_last", **QUIET,
+    )
+    return OwnCorpus(panel, [kept, *columns])
+
+
+def describe(path: str | None, columns: Columns) -> str:
+    """What a run on the file would train and test on, as markup; or what is wrong with it."""
+    try:
+        checked(path, columns)
+        return summary(load_corpus(str(path), columns))
+    except StudioError as error:
+        return _warning(str(error))
+
+
+def _warning(words: str) -> str:
+    return f'<div class="ir-note ir-warning" role="alert">{text(words)}</div>'
+
+
+def _hint() -> str:
+    return (
+        '<p class="ir-quiet ir-small-text">.csv, .tsv or .jsonl; one revision a row: the text before, the text after, '
+        "its intention, and the document it comes from where you know it.</p>"
+    )

@@ -1,0 +1,169 @@
+"""The Runs page: the list, and one run opened: its picture, what came out, and what can be done with it."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from irtuning.config import RunConfig, parse_config
+from irtuning.errors import StudioError
+from irtuning.ui import form
+from irtuning.ui.live import live_view
+from irtuning.ui.pictures import Pictures
+from irtuning.ui.report import report
+from irtuning.ui.run_list import run_list
+from irtuning.ui.studio import QUIET, Studio
+from irtuning.ui.train import TrainPage
+from irtuning.ui.words import text
+
+KEEP_RUN = "(run) => irtuning.keep('runs', run ? {run} : {})"
+
+
+@dataclass
+class RunsPage:
+    """What the shell needs of the page.
+
+    Attributes:
+        list: the rows. outputs: what `opened` gives values for. live: the opened run's view; its value is the run's id.
+    """
+
+    list: gr.HTML
+    live: gr.HTML
+    outputs: list[Any]
+    _studio: Studio
+    _pictures: Pictures = field(default_factory=lambda: Pictures(None))
+
+    def rows(self) -> str:
+        """The list as it stands."""
+        return run_list(self._studio.store.list(), self._pictures.of)
+
+    def opened(self, run: str) -> list[Any]:
+        """Values of `outputs` that show one run; without one, or where there is none of that name, the list."""
+        store = self._studio.store
+        message = ""
+        if run:
+            try:
+                summary = store.summary(run)
+                return [
+                    gr.skip(), gr.Column(visible=False), gr.Column(visible=True), run,
+                    report(store.config(run), store.metrics(run)), "",
+                    *self._actions(summary), gr.Column(visible=False),
+                ]
+            except StudioError as error:
+                message = f'<div class="ir-note ir-warning" role="alert">{text(error)}</div>'
+        hidden = [gr.Button(visible=False)] * 4
+        return [
+            self.rows(), gr.Column(visible=True), gr.Column(visible=False), "", "", message, *hidden, gr.Column(visible=False)
+        ]
+
+    def _actions(self, summary: dict[str, Any]) -> list[Any]:
+        """Which buttons a run has: again, ZIP, events, delete."""
+        over = summary["state"] not in ("running", "queued")
+        adapter = over and summary["has_adapter"]
+        return [
+            gr.Button(visible=True), gr.Button(visible=adapter), gr.Button(visible=True),
+            gr.Button(visible=over and not summary["recorded"]),
+        ]
+
+
+def runs_page(studio: Studio, train: TrainPage) -> RunsPage:
+    """Builds the page inside the current gr.Blocks context."""
+    with gr.Column(elem_id="ir-runs", elem_classes="ir-page", min_width=0):
+        message = gr.HTML("", apply_default_css=False, js_on_load=None, elem_id="ir-runs-message")
+        with gr.Column(min_width=0) as listing:
+            rows = gr.HTML("", js_on_load="irtuning.list(element, trigger);", elem_id="ir-run-list", apply_default_css=False)
+        with gr.Column(visible=False, min_width=0) as detail:
+            with gr.Row(elem_id="ir-actions"):
+                back = gr.Button("All runs", elem_id="ir-back", min_width=0)
+                again = gr.Button("Run again", min_width=0, elem_id="ir-again")
+                adapter = gr.Button("Adapter (ZIP)", min_width=0, elem_id="ir-zip")
+                events = gr.Button("Events", min_width=0, elem_id="ir-events")
+                delete = gr.Button("Delete", min_width=0, elem_id="ir-delete")
+            with gr.Row(visible=False, elem_id="ir-confirm", elem_classes="ir-note") as confirm:
+                asked = gr.HTML("", apply_default_css=False, js_on_load=None)
+                sure = gr.Button("Delete it for good", min_width=0, variant="stop", elem_id="ir-sure")
+                not_sure = gr.Button("Keep it", min_width=0, elem_id="ir-not-sure")
+            with gr.Column(elem_classes="ir-panel", min_width=0):
+                live = live_view(studio.store, stop=studio.launcher.stop, elem_id="live-runs")
+            told = gr.HTML("", apply_default_css=False, js_on_load=None, elem_id="ir-report")
+            fetched = gr.DownloadButton("Download", elem_id="ir-fetched", elem_classes="ir-hidden")
+    outputs = [rows, listing, detail, live, told, message, again, adapter, events, delete, confirm]
+    page = RunsPage(rows, live, outputs, studio, Pictures(studio.store))
+
+    def chosen(event: gr.EventData) -> list[Any]:
+        return page.opened(str(event._data.get("run") or ""))
+
+    def make(run: str, what: str) -> tuple[Any, str]:
+        try:
+            return str(_download(studio, run, what)), ""
+        except (StudioError, OSError) as error:
+            return gr.skip(), _warning(error)
+
+    def start_again(http: gr.Request, run: str) -> list[Any]:
+        try:
+            config, preset = request_of(studio, run)
+            new, words = train.starter.start(config, preset, visitor=http.session_hash or "")
+        except StudioError as error:
+            return [_warning(error), *[gr.skip()] * (1 + len(train.controls))]
+        gr.Info(words or "The same run starts again.")
+        return ["", new, *train.filled(config)]
+
+    def remove(run: str) -> list[Any]:
+        try:
+            studio.store.delete(run)
+        except StudioError as error:
+            values = page.opened(run)
+            values[outputs.index(message)] = _warning(error)
+            return values
+        return page.opened("")
+
+    rows.select(chosen, None, outputs, **QUIET).then(None, live, None, js=KEEP_RUN)
+    back.click(lambda: page.opened(""), None, outputs, **QUIET).then(None, live, None, js=KEEP_RUN)
+    delete.click(lambda run: (gr.Row(visible=True), _question(run)), live, [confirm, asked], **QUIET)
+    not_sure.click(lambda: gr.Row(visible=False), None, confirm, **QUIET)
+    sure.click(remove, live, outputs, **QUIET).then(None, live, None, js=KEEP_RUN)
+    for button, what in ((adapter, "adapter"), (events, "events")):
+        button.click(lambda run, what=what: make(run, what), live, [fetched, message], **QUIET).success(
+            None, None, None, js="() => irtuning.fetch('#ir-fetched')"
+        )
+    again.click(start_again, live, [message, train.live, *train.controls], **QUIET).success(
+        None, [train.live, message], None, js="(run, failed) => { if (!failed) irtuning.watch(run); }"
+    )
+    return page
+
+
+def request_of(studio: Studio, run: str) -> tuple[RunConfig, str]:
+    """The request a run was made from, with the paths of this machine put back, and its preset's name or empty.
+
+    Raises:
+        StudioError: there is no such run, or its settings are none that this version takes.
+    """
+    kept = studio.store.config(run)
+    resolved = studio.store.run_config(run)
+    wanted = {*(kept.get("given") or ()), "model_name", "dataset_name"}
+    values = {name: getattr(resolved, name) for name in RunConfig.model_fields if name in wanted}
+    config = parse_config({name: value for name, value in values.items() if value is not None})
+    return config, form.preset_of(config.model_name)
+
+
+def _download(studio: Studio, run: str, what: str) -> Path:
+    """A file for the visitor, made in a temporary folder of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="irtuning-"))
+    if what == "adapter":
+        return studio.store.zip_adapter(run, folder / f"{run}-adapter.zip")
+    target = folder / f"{run}-events.jsonl"
+    target.write_bytes(studio.store.events_path(run).read_bytes())
+    return target
+
+
+def _question(run: str) -> str:
+    return f"<p>Delete <strong>{text(run)}</strong> with its adapter, events and figures? This cannot be undone.</p>"
+
+
+def _warning(error: Exception) -> str:
+    words = str(error) if isinstance(error, StudioError) else "The file could not be made on this machine."
+    return f'<div class="ir-note ir-warning" role="alert">{text(words)}</div>'

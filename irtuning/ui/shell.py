@@ -1,0 +1,120 @@
+"""The house around the pages: heading, tabs, the address that carries the state, and what one page asks of another."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+import gradio as gr
+
+from irtuning.errors import StudioError
+from irtuning.ui import api
+from irtuning.ui.address import PAGES, read_address
+from irtuning.ui.classify import ClassifyPage, classify_page
+from irtuning.ui.presets import cards
+from irtuning.ui.runs import RunsPage, runs_page
+from irtuning.ui.studio import QUIET, Studio
+from irtuning.ui.train import TrainPage, train_page
+from irtuning.ui.words import text
+
+TITLE = "IR-Tuning Studio"
+
+
+def first_run(studio: Studio, asked: str) -> str:
+    """The run that the Train page shows on a visit: the one asked for, else the one that trains now, else a recorded one
+    (the one with the most layers), else none."""
+    if asked:
+        try:
+            studio.store.state(asked)
+        except StudioError:
+            asked = ""
+    if asked:
+        return asked
+    rows = studio.store.list()
+    training = [row["run"] for row in rows if row["state"] == "running"]
+    if training:
+        return training[0]
+    recorded = sorted((row for row in rows if row["recorded"]), key=lambda row: row.get("layers") or 0)
+    return recorded[-1]["run"] if recorded else ""
+
+
+def build_ui(studio: Studio) -> gr.Blocks:
+    """All pages and endpoints. Serve it with `theme.theme()`, `theme.STYLES` and `theme.head()`."""
+    with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as blocks:
+        heading = gr.HTML(_heading(""), elem_id="ir-heading", apply_default_css=False, js_on_load=None)
+        with gr.Tabs(selected="train", overflow_behavior="wrap", elem_id="ir-pages") as tabs:
+            with gr.Tab("Train", id="train") as train_tab:
+                train = train_page(studio)
+            with gr.Tab("Runs", id="runs") as runs_tab:
+                runs = runs_page(studio, train)
+            with gr.Tab("Classify", id="classify") as classify_tab:
+                classify = classify_page(studio)
+        bridge = gr.HTML(
+            "", html_template="", js_on_load="irtuning.bridge(element, trigger); /* 'state' 'open' */",
+            elem_id="ir-bridge", apply_default_css=False,
+        )
+        _wire_tabs(studio, (train_tab, runs_tab, classify_tab), train, runs, classify)
+        _wire_bridge(bridge, tabs, runs, classify)
+        _wire_load(blocks, studio, bridge, tabs, heading, train, runs, classify)
+        api.attach(studio.store, studio.launcher, studio.shelf, studio.paths_allowed)
+    return blocks
+
+
+def _heading(machine: str) -> str:
+    return f'<div class="ir-top"><h1>{TITLE}</h1><span class="ir-machine" title="Where runs train">{text(machine)}</span></div>'
+
+
+def _wire_tabs(
+    studio: Studio, tabs: tuple[gr.Tab, gr.Tab, gr.Tab], train: TrainPage, runs: RunsPage, classify: ClassifyPage
+) -> None:
+    for name, tab in zip(PAGES, tabs, strict=True):
+        tab.select(None, None, None, js=f"() => irtuning.page('{name}')")
+    train_tab, runs_tab, classify_tab = tabs
+    # A visit that began on another page draws the Train page's run only once it is looked at.
+    train_tab.select(
+        lambda run: gr.skip() if run else first_run(studio, ""), train.live, train.live,
+        js="(run) => run || (irtuning.asked() === 'train' ? '' : 'not yet')", **QUIET,
+    )
+    runs_tab.select(runs.rows, None, runs.list, **QUIET)
+    classify_tab.select(classify.choices, classify.adapter, classify.adapter, **QUIET).then(
+        classify.warm, classify.adapter, None, **QUIET
+    )
+
+
+def _wire_bridge(bridge: gr.HTML, tabs: gr.Tabs, runs: RunsPage, classify: ClassifyPage) -> None:
+    def opened(event: gr.EventData) -> tuple[Any, ...]:
+        page, run, adapter = (str(event._data.get(key) or "") for key in ("page", "run", "adapter"))
+        shown = runs.opened(run) if page == "runs" and run else [gr.skip()] * len(runs.outputs)
+        chosen = classify.choices(adapter) if page == "classify" else gr.skip()
+        return gr.Tabs(selected=page if page in PAGES else "train"), *shown, chosen
+
+    def changed(event: gr.EventData) -> Any:
+        ended = event._data.get("state") in ("finished", "stopped", "failed", "lost")
+        return runs.rows() if ended else gr.skip()
+
+    outputs = [tabs, *runs.outputs, classify.adapter]
+    bridge.open(opened, None, outputs, **QUIET)
+    bridge.state(changed, None, runs.list, **QUIET)
+
+
+def _wire_load(
+    blocks: gr.Blocks, studio: Studio, bridge: gr.HTML, tabs: gr.Tabs, heading: gr.HTML, train: TrainPage, runs: RunsPage,
+    classify: ClassifyPage,
+) -> None:
+    def visit(query: str) -> tuple[Any, ...]:
+        """What the address asks for, at once: nothing here waits for the machine to be known."""
+        studio.probe.start()
+        address = read_address(dict(parse_qsl(str(query).removeprefix("?")[:2000])))
+        return (
+            first_run(studio, address.run) if address.page == "train" else "",
+            *runs.opened(address.run if address.page == "runs" else ""),
+            classify.choices(address.adapter),
+        )
+
+    def learned(*values: Any) -> tuple[Any, ...]:
+        machine = studio.probe.wait()
+        return _heading(machine.words if machine else ""), gr.HTML(cards=cards(machine)), train.estimate(values, machine)
+
+    blocks.load(None, None, tabs, js="() => ({__type__: 'update', selected: irtuning.asked()})")
+    blocks.load(visit, bridge, [train.live, *runs.outputs, classify.adapter], js="() => location.search", **QUIET)
+    blocks.load(learned, train.inputs, [heading, train.presets, train.note], **QUIET)
