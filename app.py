@@ -9,11 +9,13 @@ import os
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 # Before gradio is imported: nothing may leave this machine.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
+from gradio import Blocks
 from starlette.middleware import Middleware
 
 from irtuning.classify import AdapterShelf
@@ -45,14 +47,21 @@ def main() -> None:
     blocks = build_ui(studio)
     studio.launcher.start()
     try:
-        blocks.queue(default_concurrency_limit=None).launch(
-            theme=theme(), css_paths=STYLES, head=head(), favicon_path=FAVICON, footer_links=[], max_file_size="64mb",
-            ssr_mode=False, run_history=False, app_kwargs={"middleware": [Middleware(OwnPages)]},
-        )
+        _, url, _ = serve(blocks)
+        print(f"IR-Tuning Studio: {url}")
+        blocks.block_thread()
     finally:
         studio.launcher.close()
         for line in still_training(studio.store):
             print(line)
+
+
+def serve(blocks: Blocks) -> tuple[Any, str, Any]:
+    """Starts serving; returns at once with gradio's app, the address, and the shared address or None."""
+    return blocks.queue(default_concurrency_limit=None).launch(
+        theme=theme(), css_paths=STYLES, head=head(), favicon_path=FAVICON, footer_links=[], max_file_size="64mb",
+        ssr_mode=False, run_history=False, app_kwargs={"middleware": [Middleware(OwnPages)]}, quiet=True, prevent_thread_lock=True,
+    )
 
 
 def still_training(store: RunStore) -> list[str]:

@@ -16,9 +16,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 WORDS = [
     "the", "a", "cat", "dog", "sat", "ran", "on", "under", "mat", "sofa", "was", "were",
     "very", "quickly", "however", "because", "it", "and", "big", "small", "red", "blue",
-]
-    ["the", "a", "cat", "dog", "sat", "ran", "on", "under", "mat", "sofa", "was", "were", "very", "quickly", "however", "because", "it", "and", "big", "small", "red", "blue"]
-)
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,8 @@ class LiveChart {
     layout.width = Math.max(200, this.node.clientWidth);
     this.node.style.height = `${layout.height}px`;
     fillLive(data, layout, this.meta, series, cursor);
-    this.whole = layout.xaxis.range = axisRange(series);
+    this.whole = axisRange(series);
+    layout.xaxis.range = this.whole.slice(); // plotly writes into it
     if (zoom && zoom[1] <= this.whole[1] + 1) layout.xaxis.range = zoom;
     if (this.drawn) await Plotly.react(this.node, data, layout, config);
     else await Plotly.newPlot(this.node, data, layout, config);

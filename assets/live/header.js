@@ -109,7 +109,9 @@ function facts({ head, state, series, elapsed, ending }) {
 function phaseWords(state, phase, series, elapsed) {
   if (state === "queued") return "";
   if (!phase || (phase.name === "training" && series.last > 0)) return "";
-  const words = (phase.text || PHASES[phase.name] || phase.name).replace(/[.…\s]+$/, "");
+  const usual = PHASES[phase.name] || phase.name;
+  const said = phase.name === "waiting" ? phase.text || usual : [usual, phase.text].filter(Boolean).join(": ");
+  const words = said.replace(/[.…\s]+$/, "");
   return elapsed >= 0 ? `${words} … ${duration(elapsed)}` : `${words} …`;
 }
 

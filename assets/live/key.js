@@ -18,7 +18,7 @@ class Key {
       return { button, relative };
     });
     this.live = this.back(first, "Back to live", actions.live);
-    this.all = this.back(first, "Show all steps", actions.all);
+    this.all = this.back(first, "All steps", actions.all);
     const second = this.place.appendChild(node("div", "irl-key-line"));
     const trained = second.appendChild(node("span", "irl-key-item"));
     this.low = trained.appendChild(node("span", "irl-key-number"));
@@ -56,7 +56,7 @@ class Key {
 
   pinned(pinned, live) {
     this.live.hidden = !pinned;
-    say(this.live, live ? "Back to live" : "Back to the last step");
+    say(this.live, live ? "Back to live" : "Last step");
   }
 
   zoomed(zoomed) {

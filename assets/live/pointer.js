@@ -4,8 +4,8 @@ const STILL = 6; // pixels a press may wander and still be a click
 const SLOW = 700; // milliseconds after which a press is no click
 
 class Pointer {
-  constructor({ frame, chart, why, tip, series, cursor, onPin, onMove }) {
-    Object.assign(this, { frame, chart, why, tip, series, cursor, onPin, onMove });
+  constructor({ frame, chart, why, tip, series, cursor, onPin, onMove, onAll }) {
+    Object.assign(this, { frame, chart, why, tip, series, cursor, onPin, onMove, onAll });
     const area = chart.node;
     area.addEventListener("pointermove", (event) => event.pointerType === "mouse" && !event.buttons && this.hover(event));
     area.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && this.hide());
@@ -16,6 +16,13 @@ class Pointer {
     why.node.addEventListener("pointermove", (event) => event.pointerType === "mouse" && this.hoverRow(event));
     why.node.addEventListener("pointerleave", () => this.hide());
     why.node.addEventListener("click", (event) => this.hoverRow(event));
+    // A finger never leaves: what it asked for goes when it touches something else.
+    this.elsewhere = (event) => !area.contains(event.target) && !why.node.contains(event.target) && this.hide();
+    document.addEventListener("pointerdown", this.elsewhere);
+  }
+
+  leave() {
+    document.removeEventListener("pointerdown", this.elsewhere);
   }
 
   hover(event) {
@@ -31,6 +38,7 @@ class Pointer {
     if (Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y) > STILL) return;
     const cell = this.chart.at(event.clientX, event.clientY);
     if (!cell || this.series.columnOf(cell.step) < 0) return;
+    if (event.detail > 1) return this.onAll();
     this.onPin(cell.step, cell.layer);
     this.showCell(cell.layer, cell.step, event.clientX, event.clientY);
   }

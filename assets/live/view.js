@@ -9,64 +9,42 @@ const WIDE = 720; // pixels from which the panel stands beside the chart
 class View {
   constructor(element, props, server) {
     Object.assign(this, { host: element, props, server, turn: 0, series: new Series(), cursor: { step: null, layer: null } });
-    this.build(element.querySelector(".ir-live"));
+    this.parts = scaffold(element.querySelector(".ir-live"));
+    this.tab = new TabTitle();
+    this.build();
     this.watchPage();
+    loadPlotly(props.plotly).catch(() => {}); // early, beside the first questions; whoever draws hears of a failure
     this.attach(props.value || "");
   }
 
-  build(root) {
+  build() {
+    const { root, top, body, main, picture, title, panel, sentence, proof, tip } = this.parts;
     this.root = root;
-    root.replaceChildren();
-    this.empty = node("p", "irl-nothing", "No run is shown. Start one, and its layers appear here.");
-    this.card = node("section", "irl-run");
-    this.card.setAttribute("aria-label", "Live view of a run");
-    const top = node("div", "irl-top");
     this.header = new Header(top, {
       stop: () => this.askStop(),
       tryIt: () => this.go({ page: "classify", adapter: this.run }),
       open: () => this.go({ page: "runs", run: this.run }),
     });
-    this.body = node("div", "irl-body");
-    const main = node("div", "irl-main");
     this.key = new Key({
       relative: (relative) => {
         this.series.setRelative(relative);
         this.draw("paint");
       },
       live: () => this.pin(null, null),
-      all: () => this.chart.showAll().then(() => this.key.zoomed(false)),
+      all: () => this.chart.showAll(),
     });
-    const picture = node("div", "irl-chart");
-    picture.tabIndex = 0;
-    picture.setAttribute("role", "group");
-    picture.setAttribute("aria-roledescription", "heatmap");
-    picture.setAttribute("aria-label", "Layers by step. Arrow keys move over the cells, Escape goes back to the latest step.");
-    this.summary = node("p", "irl-unseen");
-    this.summary.id = `irl-summary-${Math.random().toString(36).slice(2)}`;
-    picture.setAttribute("aria-describedby", this.summary.id);
-    this.spoken = node("p", "irl-unseen");
-    this.spoken.setAttribute("aria-live", "polite");
-    main.append(this.key.place, picture, this.summary, this.spoken);
-    const aside = node("div", "irl-why");
-    const [title, panel, sentence, proof] = [node("h3"), node("div", "irl-why-chart"), node("p", "irl-told"), node("p", "irl-told")];
-    panel.setAttribute("role", "img");
-    panel.setAttribute("aria-label", "Layers ranked by score, and the variance each split would leave; told in the sentence below.");
-    aside.append(title, panel, sentence, proof);
-    this.tip = node("div", "irl-tip");
-    this.tip.hidden = true;
-    this.body.append(main, aside, this.tip);
-    this.card.append(top, this.body);
-    root.append(this.empty, this.card);
+    main.prepend(this.key.place);
     this.chart = new LiveChart(picture);
     this.why = new WhyPanel(panel, title, sentence, proof);
     this.pointer = new Pointer({
-      frame: this.body, chart: this.chart, why: this.why, tip: this.tip, series: this.series, cursor: this.cursor,
-      onPin: (step, layer) => this.pin(step, layer), onMove: () => this.pointed(),
+      frame: body, chart: this.chart, why: this.why, tip, series: this.series, cursor: this.cursor,
+      onPin: (step, layer) => this.pin(step, layer), onMove: () => this.pointed(), onAll: () => this.chart.showAll(),
     });
   }
 
   watchPage() {
-    this.observers = [new MutationObserver(() => this.draw("lay")), new ResizeObserver(() => this.resized())];
+    const recolour = () => this.laid && this.skeletonKey() !== this.laid && this.draw("lay");
+    this.observers = [new MutationObserver(recolour), new ResizeObserver(() => this.resized())];
     this.observers[0].observe(document.body, { attributes: true, attributeFilter: ["class"] });
     this.observers[1].observe(this.root);
     this.onVisible = () => !document.hidden && this.wake();
@@ -79,6 +57,7 @@ class View {
     this.observers.forEach((observer) => observer.disconnect());
     document.removeEventListener("visibilitychange", this.onVisible);
     clearInterval(this.clock);
+    this.pointer.leave();
     if (window.Plotly) for (const part of [this.chart, this.why]) if (part.drawn) Plotly.purge(part.node);
   }
 
@@ -88,7 +67,7 @@ class View {
     if (run === this.run) return;
     this.turn += 1;
     clearTimeout(this.timer);
-    this.untitle();
+    this.tab.restore();
     Object.assign(this, { run, offset: 0, state: "", phase: null, ending: null, place: 0, error: "", stopping: false, notices: [], received: 0 });
     this.head = { name: "", layers: 0, steps: 0 };
     this.series.clear(0, 0);
@@ -118,15 +97,15 @@ class View {
       this.take(answer);
     }
     this.show();
-    if (answer?.error) return;
-    this.timer = setTimeout(() => this.ask(turn), this.pause(answer));
+    const pause = this.pause(answer);
+    if (pause < Infinity) this.timer = setTimeout(() => this.ask(turn), pause);
   }
 
   pause(answer) {
-    if (!answer) return PACE.failing;
+    if (!answer || answer.error) return PACE.failing;
     if (this.again) return 0;
     if (this.state === "lost") return PACE.lost;
-    if (ENDED.includes(this.state)) return 2 ** 31 - 1;
+    if (ENDED.includes(this.state)) return Infinity;
     if (!this.visible()) return PACE.hidden;
     if (this.state === "queued") return PACE.queued;
     return Math.max(PACE.live, Math.min(600, 2 * (this.drawTime || 0)));
@@ -180,7 +159,8 @@ class View {
       this.stopping = false;
       this.summarise();
     }
-    if (before) say(this.spoken, `${this.head.name}: ${STATES[this.state] || this.state}`);
+    if (before) say(this.parts.spoken, `${this.head.name}: ${STATES[this.state] || this.state}`);
+    else if (ENDED.includes(this.state)) return; // it had ended before it was looked at: nothing changed
     window.dispatchEvent(new CustomEvent("irtuning:state", { detail: { run: this.run, state: this.state } }));
   }
 
@@ -212,17 +192,17 @@ class View {
   }
 
   show() {
-    this.empty.hidden = Boolean(this.run);
-    this.card.hidden = !this.run;
+    this.parts.empty.hidden = Boolean(this.run);
+    this.parts.card.hidden = !this.run;
     if (!this.run) return;
     const drawable = this.series.layers > 0 && (this.series.last > 0 || this.state === "running");
-    this.body.hidden = !drawable;
+    this.parts.body.hidden = !drawable;
     this.header.show({
       ...this, stoppable: this.props.stoppable, linked: this.props.linked,
       elapsed: this.phase && this.zero !== undefined ? performance.now() / 1000 - this.zero - this.phase.time : -1,
     });
     this.key.pinned(this.cursor.step !== null, this.state === "running");
-    this.title();
+    this.tab.show(this.state, this.head, this.series);
   }
 
   ticking() {
@@ -231,35 +211,16 @@ class View {
     if (this.run && this.state === "running" && this.series.last && performance.now() - (this.summarised || 0) > 10000) this.summarise();
   }
 
-  title() {
-    const { name } = this.head;
-    if (this.state === "running" && this.head.steps) {
-      this.plainTitle ??= document.title;
-      document.title = `${Math.floor((100 * this.series.last) / this.head.steps)} % · ${name}`;
-    } else if (this.plainTitle !== undefined && ENDED.includes(this.state)) {
-      document.title = `${this.state === "finished" ? "✓" : this.state === "stopped" ? "■" : "✗"} ${name}`;
-    }
-  }
-
-  untitle() {
-    if (this.plainTitle !== undefined) document.title = this.plainTitle;
-    this.plainTitle = undefined;
-  }
-
   summarise() {
     this.summarised = performance.now();
-    const { series } = this;
-    if (!series.last) return;
-    const always = Array.from(series.trainedSteps, (count, layer) => ({ layer, share: count / (series.last - series.first + 1) }))
-      .sort((a, b) => b.share - a.share).slice(0, 5).map(({ layer, share }) => `${layer} (${Math.round(share * 100)} %)`);
-    say(this.summary, `Step ${series.last} of ${this.head.steps}. Trained most often: layers ${always.join(", ")}. `
-      + `${facts({ ...this, elapsed: 0 }).join(", ")}. ${this.why.sentence.textContent}`);
+    if (!this.series.last) return;
+    say(this.parts.summary, summarised(this.head, this.state, this.series, this.ending, this.parts.sentence.textContent));
   }
 
   pointed() {
     clearTimeout(this.speaking);
     this.speaking = setTimeout(() => {
-      if (document.activeElement === this.chart.node) say(this.spoken, Array.from(this.tip.children, (line) => line.textContent).join(", "));
+      if (document.activeElement === this.chart.node) say(this.parts.spoken, Array.from(this.parts.tip.children, (line) => line.textContent).join(", "));
     }, 250);
   }
 
@@ -282,18 +243,16 @@ class View {
     }
     this.explaining = true;
     this.whyAt = performance.now();
-    const turn = this.run;
+    this.whyStep = step;
+    const { run } = this;
     try {
-      const answer = await this.server.explain_step({ run: this.run, step });
-      if (turn === this.run && !answer.error) {
-        this.whyStep = step;
-        await this.why.tell(answer);
-      }
+      const answer = await this.server.explain_step({ run, step });
+      if (run === this.run && !answer.error) await this.why.tell(answer);
     } catch {
-      // the next question of the run says that the app does not answer
+      // the next question about the run says that the app does not answer
     }
     this.explaining = false;
-    if ((this.cursor.step ?? this.series.last) !== this.whyStep && this.cursor.step !== null && turn === this.run) this.explain();
+    this.explain(); // the cursor may have moved on meanwhile
   }
 
   /* ---- drawing, one thing at a time ---- */
@@ -315,7 +274,6 @@ class View {
   }
 
   async drawAll() {
-    await loadPlotly(this.props.plotly);
     const what = this.skeletonKey() === this.laid ? this.pending : "lay";
     this.pending = "";
     const began = performance.now();
@@ -335,23 +293,24 @@ class View {
   async lay() {
     const key = this.skeletonKey();
     const [layers, steps, theme, wide] = key.split(" ");
-    const answer = await this.server.skeletons({
-      layers: Number(layers), steps: Math.max(1, Number(steps) || this.series.last), theme, wide: wide === "true",
-    });
+    const question = { layers: Number(layers), steps: Math.max(1, Number(steps) || this.series.last), theme, wide: wide === "true" };
+    const [answer] = await Promise.all([this.server.skeletons(question), loadPlotly(this.props.plotly)]);
     if (answer.error) throw new Error(answer.error);
     this.root.classList.toggle("irl-wide", wide === "true");
     await this.chart.lay(answer.live, this.series, this.cursor);
     await this.why.lay(answer.why);
     if (!this.listening) {
       this.chart.node.on("plotly_relayout", () => this.key.zoomed(this.chart.zoomed()));
-      this.chart.node.on("plotly_doubleclick", () => this.chart.showAll());
       this.listening = true;
     }
     this.laid = key;
   }
 
   resized() {
-    if (!this.root.clientWidth) return;
+    const appeared = !this.seen;
+    this.seen = this.root.clientWidth > 0;
+    if (!this.seen) return;
+    if (appeared) this.wake();
     clearTimeout(this.resizing);
     this.resizing = setTimeout(() => {
       if (this.skeletonKey() !== this.laid) this.draw("lay");
@@ -361,18 +320,6 @@ class View {
       if (!this.explaining) this.explain();
     }, 60);
   }
-}
-
-function loadPlotly(address) {
-  if (window.Plotly) return Promise.resolve();
-  window.irtuningPlotly ??= new Promise((resolve, reject) => {
-    const script = node("script");
-    script.src = new URL(address, document.baseURI).href;
-    script.onload = resolve;
-    script.onerror = () => reject(new Error("plotly could not be loaded"));
-    document.head.append(script);
-  });
-  return window.irtuningPlotly;
 }
 
 const view = new View(element, props, server);

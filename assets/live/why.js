@@ -60,11 +60,13 @@ function fillWhy(data, layout, meta, told) {
   const rows = order.map((_, row) => row);
   const known = ranked.filter((score) => score !== null);
   const most = known.length ? Math.max(...known) : 1;
-  const unknown = ranked.some((score) => score === null);
   data[traces.trained].x = rows.map((row) => (ranked[row] !== null && trained[row] ? ranked[row] : null));
   data[traces.frozen].x = rows.map((row) => (ranked[row] !== null && !trained[row] ? ranked[row] : null));
   // Never measured: an outline as long as the axis, and no number. It counts as 1000, which no axis could show beside the others.
   data[traces.unknown].x = rows.map((row) => (ranked[row] === null ? most * 1.06 : null));
+  const how = rows.map((row) => (trained[row] ? "trained" : "frozen"));
+  data[traces.unknown].marker.color = how.map((name) => meta.fill[name]);
+  data[traces.unknown].marker.line.color = how.map((name) => meta.outline[name]);
   for (const name of ["trained", "frozen", "unknown"]) data[traces[name]].y = rows;
   layout.xaxis.range = [0, most * 1.08];
   layout.xaxis.showticklabels = known.length > 0;
@@ -81,5 +83,4 @@ function fillWhy(data, layout, meta, told) {
   Object.assign(layout.shapes[shapes.window], there
     ? { visible: true, y0: allowed[0] - 0.5, y1: allowed[1] - 0.5 } : { visible: false });
   Object.assign(layout.shapes[shapes.split], there ? { visible: true, y0: kept - 0.5, y1: kept - 0.5 } : { visible: false });
-  layout.meta.unknown = unknown;
 }

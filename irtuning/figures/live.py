@@ -22,7 +22,7 @@ _COUNT, _LOSS, _F1 = 46, 86, 64
 
 def row_height(layers: int) -> float:
     """Pixels of one layer's row in the heatmap: 30 layers stay readable, 6 do not become bricks, 80 still fit."""
-    return max(5.0, min(30.0, 330 / max(layers, 1)))
+    return max(5.0, min(38.0, 330 / max(layers, 1)))
 
 
 def live_figure(*, layers: int, steps: int, theme: Theme, wide: bool) -> Figure:

@@ -14,7 +14,7 @@ SHAPES = ("window", "split")
 
 def row_height(layers: int) -> float:
     """Pixels of one layer's row: each has its label up to 48 layers."""
-    return max(8.0, min(26.0, max(14.6, 420 / max(layers, 1)) if layers <= 48 else 700 / layers))
+    return max(8.0, min(34.0, max(14.6, 420 / max(layers, 1)) if layers <= 48 else 700 / layers))
 
 
 def why_figure(*, layers: int, theme: Theme, wide: bool) -> Figure:
@@ -58,15 +58,17 @@ def why_figure(*, layers: int, theme: Theme, wide: bool) -> Figure:
             "traces": {name: index for index, name in enumerate(TRACES)},
             "shapes": {name: index for index, name in enumerate(SHAPES)},
             "label_every": label_every(row),
+            "outline": {"trained": theme.accent, "frozen": theme.bar},
+            "fill": {"trained": theme.tint, "frozen": "rgba(0,0,0,0)"},
         },
     }
     data = [
         {**bars, "marker": {"color": theme.accent}},
         {**bars, "marker": {"color": theme.frozen_bar}},
-        {**bars, "marker": {"color": "rgba(0,0,0,0)", "line": {"color": theme.bar, "width": 1}}},
+        {**bars, "marker": {"color": [], "line": {"color": [], "width": 1.2}}},
         {"type": "scatter", "mode": "lines", "x": [], "y": [], "xaxis": "x2", "yaxis": "y", "hoverinfo": "skip",
          "line": {"color": theme.warm, "width": 2}},
         {"type": "scatter", "mode": "markers", "x": [], "y": [], "xaxis": "x2", "yaxis": "y", "hoverinfo": "skip",
          "cliponaxis": False, "marker": {"size": 9, "color": theme.card, "line": {"color": theme.warm, "width": 2.2}}},
     ]
-    return {"data": data, "layout": layout, "config": {"displayModeBar": False, "responsive": False, "doubleClick": False}}
+    return {"data": data, "layout": layout, "config": {"staticPlot": True, "responsive": False}}

@@ -69,17 +69,10 @@ def edit_numbers(before: str, after: str) -> dict[str, float]:
     kept = sum(a.stop - a.start for same, a, _ in blocks if same)
     total = len(old_words) + len(new_words)
     moved = sum((low_gone & low_come).values())
-    spelled = [_alike(old_words[a], new_words[b]) for a, b in edits if old_words[a] and new_words[b]]
     marks = [w for w in changed if not any(c.isalnum() for c in w)]
 
     def share(count: int, of: int) -> float:
         return count / of if of else 0.0
-
-    def capitals(side: list[str]) -> int:
-        return sum(w[:1].isupper() for w in side)
-
-    def stops(text: str) -> int:
-        return len(re.findall(r"[.!?…]+(?=\s|$|[\"'”’)])", text))
 
     return {
         "words_before": log1p(len(old_words)),
@@ -91,7 +84,6 @@ def edit_numbers(before: str, after: str) -> dict[str, float]:
         "longer_by": log1p(len(after)) - log1p(len(before)),
         "kept": share(2 * kept, total),
         "edits": log1p(len(edits)),
-        "largest_edit": log1p(max((a.stop - a.start + b.stop - b.start for a, b in edits), default=0)),
         "only_added": float(bool(old_words) and bool(come) and not gone),
         "only_removed": float(bool(new_words) and bool(gone) and not come),
         "whole_added": float(not old_words),
@@ -104,23 +96,8 @@ def edit_numbers(before: str, after: str) -> dict[str, float]:
         "only_marks": float(bool(changed) and len(marks) == len(changed)),
         "marks": share(len(marks), len(changed)),
         "only_case": float(bool(changed) and low_gone == low_come and gone != come),
-        "alike": sum(spelled) / len(spelled) if spelled else 0.0,
-        "alike_most": max(spelled, default=0.0),
-        "alike_least": min(spelled, default=0.0),
-        "small_edits": share(sum(a.stop - a.start <= 1 and b.stop - b.start <= 1 for a, b in edits), len(edits)),
         "digits_gone": float(sum(any(c.isdigit() for c in w) for w in gone) > 0),
         "digits_come": float(sum(any(c.isdigit() for c in w) for w in come) > 0),
-        "capitals_gone": share(capitals(gone), len(changed)),
-        "capitals_come": share(capitals(come), len(changed)),
-        "function_words": share(sum(w.lower() in _FUNCTION for w in changed), len(changed)),
-        "word_length": share(sum(map(len, come)), len(come)) - share(sum(map(len, gone)), len(gone)),
-        "new_content": share(
-            len({w for w in low_come if w not in _FUNCTION and w not in low_gone and w[:1].isalnum()}), total
-        ),
-        "lost_content": share(
-            len({w for w in low_gone if w not in _FUNCTION and w not in low_come and w[:1].isalnum()}), total
-        ),
-        "sentences": float(stops(after) - stops(before)),
     }
 
 
@@ -162,11 +139,6 @@ def _readable(blocks: list[Block], old: list[str]) -> list[Block]:
         else:
             found.append((not changed, a, b))
     return found
-
-
-def _alike(gone: list[str], come: list[str]) -> float:
-    """How alike two replaced runs are, character by character, 0 to 1 (spelling and endings: near 1)."""
-    return SequenceMatcher(None, " ".join(gone)[:80].lower(), " ".join(come)[:80].lower(), autojunk=False).ratio()
 
 
 def _joined(pieces: list[tuple[Op, str]]) -> list[tuple[Op, str]]:

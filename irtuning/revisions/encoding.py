@@ -31,11 +31,11 @@ _QUESTION = "A writer revised a text. Decide the intention of the revision. Poss
 _TEMPLATES: dict[tuple[str, bool], str] = {
     # (kind, decoder): {pair} parts the two texts that a tokenizer joins by its own separator.
     ("pair", False): "{before}{pair}{after}",
-    ("marked", False): "{marked}{pair}{after}",
+    ("marked", False): "{marked}",
     ("text", False): "Before: {before} After: {after}",
     ("instruction", False): _QUESTION + " Before: {before}{pair}After: {after}",
     ("pair", True): "{before}{pair}{after}",
-    ("marked", True): "Revision: {marked}\nAfter: {after}\nIntention:",
+    ("marked", True): "Revision: {marked}\nIntention:",
     ("text", True): "Before: {before}\nAfter: {after}\nIntention:",
     ("instruction", True): _QUESTION + "\nBefore: {before}\nAfter: {after}\nIntention:",
 }
@@ -88,7 +88,7 @@ class Encoding:
             found = cls(values["kind"], tuple(values["labels"]), int(values["max_length"]), values["template"])
             whole = (
                 found.kind in get_args(Kind)
-                and "{after}" in found.template
+                and ("{after}" in found.template or "{marked}" in found.template)
                 and all(isinstance(x, str) for x in found.labels)
             )
         except (KeyError, TypeError, ValueError):

@@ -19,7 +19,8 @@ FILE = "events.jsonl"
 LIMIT_BYTES = 1 << 20
 """How much of a file one call reads unless asked for more."""
 HEAD_BYTES = 1 << 16
-TAIL_BYTES = 1 << 16
+TAIL_BYTES = 1 << 14
+"""Holds several steps of a model of 80 layers, and any closing event with what led to it."""
 
 AnyEvent = TypeVar("AnyEvent", bound=events._Event)
 
@@ -96,11 +97,16 @@ def read_from(path: Path, offset: int, limit_bytes: int = LIMIT_BYTES) -> tuple[
 
 
 def read_head(path: Path, until: str, limit_bytes: int = HEAD_BYTES) -> list[dict[str, Any]]:
-    """The first events, up to the first one of kind `until` where it stands in the first bytes."""
-    _, found = read_from(path, 0, limit_bytes)
-    for index, event in enumerate(found):
-        if event["kind"] == until:
-            return found[: index + 1]
+    """The first events, up to the first one of kind `until` if it begins within the first bytes."""
+    found: list[dict[str, Any]] = []
+    try:
+        with path.open("rb") as stream:
+            while stream.tell() < limit_bytes and (line := stream.readline()).endswith(b"\n"):
+                found += events.read_lines(line)[1]
+                if found and found[-1]["kind"] == until:
+                    break
+    except FileNotFoundError:
+        pass
     return found
 
 

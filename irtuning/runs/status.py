@@ -48,7 +48,9 @@ def head_facts(head: Iterable[dict[str, Any]]) -> Facts:
 
 def tail_facts(facts: Facts, tail: Iterable[dict[str, Any]]) -> Facts:
     """`facts` of a run's first events, completed by its last ones."""
-    phase, step, ending = "", facts.step, None
+    # Where the last lines are so long that no phase is among them, a model that stands tells.
+    phase = "training" if facts.layers else facts.phase
+    step, seconds, ending = facts.step, facts.seconds, None
     for event in tail:
         kind = event["kind"]
         if kind in ENDINGS:
@@ -62,8 +64,8 @@ def tail_facts(facts: Facts, tail: Iterable[dict[str, Any]]) -> Facts:
             phase = "training"
         time = event.get("time")
         if isinstance(time, int | float):
-            facts = replace(facts, seconds=float(time))
-    facts = replace(facts, step=step, phase=phase or facts.phase)
+            seconds = float(time)
+    facts = replace(facts, step=step, phase=phase, seconds=seconds)
     if ending is None:
         return facts
     return replace(

@@ -30,7 +30,7 @@ from irtuning.tuning.models import is_decoder, load_config, load_model, load_tok
 from irtuning.tuning.policies import make_policy
 from irtuning.tuning.predicting import predict_logits, softmax
 from irtuning.tuning.trainer import StepTrainer
-from irtuning.tuning.validation import Validation
+from irtuning.tuning.validation import Validation, evaluation_steps
 from irtuning.tuning.weights import Weights, find_weights
 
 Emit = Callable[[Any], None]
@@ -255,7 +255,8 @@ def _fit(
         emit=on_step,
         on_norms=(lambda step, norms: on_norms(layerwise.tensor_names, step, norms)) if on_norms else None,
     )
-    validation = Validation(model, evaluate, steps)
+    when = evaluation_steps(steps, config.batch_size, len(prepared.rows["validation"]))
+    validation = Validation(model, evaluate, when)
     trainer = StepTrainer(
         model=model,
         args=_arguments(config, prepared.device, steps),

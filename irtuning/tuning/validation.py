@@ -12,20 +12,26 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from irtuning.tuning.adapters import restore_state, trainable_state
 
 TIMES = 6
-"""Evaluations in a run: enough to see a curve and to catch the best weights, few enough to cost little."""
+"""Evaluations in a run at most: enough to see a curve and to catch the best weights."""
+SHARE = 0.2
+"""Evaluating may cost this part of training at most, but for the one evaluation at the end."""
+FORWARD_SHARE = 1 / 3
+"""A row that is only read costs this part of one that is learnt from."""
 
 
-def evaluation_steps(steps: int, times: int = TIMES) -> list[int]:
+def evaluation_steps(steps: int, rows_a_step: int, validation_rows: int) -> list[int]:
     """Steps after which to evaluate: evenly spread, the last step always among them."""
-    return sorted({max(1, round(steps * i / times)) for i in range(1, min(times, steps) + 1)})
+    affordable = int(SHARE * steps * rows_a_step / max(1.0, FORWARD_SHARE * validation_rows))
+    times = max(1, min(TIMES, affordable, steps))
+    return sorted({max(1, round(steps * i / times)) for i in range(1, times + 1)})
 
 
 class Validation(TrainerCallback):
     """Calls `evaluate(step)` at `evaluation_steps` and remembers adapters and head where macro-F1 was highest."""
 
-    def __init__(self, model: PeftModel, evaluate: Callable[[int], dict[str, Any]], steps: int) -> None:
+    def __init__(self, model: PeftModel, evaluate: Callable[[int], dict[str, Any]], when: list[int]) -> None:
         self._model, self._evaluate = model, evaluate
-        self._when = set(evaluation_steps(steps))
+        self._when = set(when)
         self._best: tuple[int, dict[str, Any], dict[str, torch.Tensor]] | None = None
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

@@ -200,7 +200,7 @@ def _told() -> Iterator[None]:
         raise gr.Error(str(error), print_exception=False) from None
     except Exception as error:
         # Neither the message nor the values: they can hold what somebody wrote.
-        _log.exception("x")
+        _log.error("%s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
         raise gr.Error(
             "Something went wrong here. Try again; the server's log says where it happened.", print_exception=False
         ) from None

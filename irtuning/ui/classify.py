@@ -13,6 +13,7 @@ from irtuning import catalogue
 from irtuning.errors import StudioError
 from irtuning.revisions.corpora import label_meanings
 from irtuning.ui.marks import marked
+from irtuning.ui.parts import note, static, warning
 from irtuning.ui.run_list import title_of
 from irtuning.ui.studio import QUIET, Studio
 from irtuning.ui.words import score, text
@@ -28,6 +29,7 @@ EXAMPLES = (
      "The bridge was closed because the river was rising."),
 )
 """Three pairs to try: a name for the button, before, after."""
+EMPTY = '<div class="ir-empty">The answer appears here: the intention, how sure it is, and the words that changed.</div>'
 NO_ADAPTER = "No adapter is here yet: train a run first, then try it here."
 
 
@@ -72,22 +74,22 @@ def classify_page(studio: Studio) -> ClassifyPage:
     with gr.Row(elem_id="ir-classify", elem_classes="ir-page"):
         with gr.Column(elem_id="ir-pair", elem_classes="ir-panel", min_width=0):
             adapter = gr.Dropdown([], label="Adapter", filterable=False, elem_id="ir-adapter", min_width=0)
-            before = gr.Textbox(label="Before", lines=4, max_lines=12, placeholder="The text as it was; empty for an addition", elem_id="ir-before")
-            after = gr.Textbox(label="After", lines=4, max_lines=12, placeholder="The text as it is now; empty for a deletion", elem_id="ir-after")
+            before = _side("Before", "The text as it was; empty for an addition", "ir-before")
+            after = _side("After", "The text as it is now; empty for a deletion", "ir-after")
             go = gr.Button("Classify", variant="primary", elem_id="ir-classify-go")
-            gr.HTML('<p class="ir-quiet ir-small-text">Ctrl+Enter does the same. Or try one of these:</p>', apply_default_css=False, js_on_load=None)
+            static('<p class="ir-quiet ir-small-text">Ctrl+Enter does the same. Or try one of these:</p>')
             with gr.Row(elem_id="ir-examples"):
                 examples = [gr.Button(name, min_width=0, size="sm") for name, _, _ in EXAMPLES]
         with gr.Column(elem_classes="ir-panel", min_width=0, elem_id="ir-answer-panel"):
-            answer = gr.HTML(EMPTY, elem_id="ir-answer", apply_default_css=False, js_on_load=None)
+            answer = static(EMPTY, elem_id="ir-answer")
 
     def ask(name: str | None, old: str | None, new: str | None) -> str:
         if not name:
-            return _warning(NO_ADAPTER)
+            return warning(NO_ADAPTER)
         try:
             return answer_markup(studio.shelf.classify(old or "", new or "", adapter=name), old or "", new or "")
         except StudioError as error:
-            return _warning(str(error))
+            return warning(error)
 
     shown = {**QUIET, "show_progress": "minimal"}
     go.click(ask, [adapter, before, after], answer, **shown)
@@ -95,17 +97,13 @@ def classify_page(studio: Studio) -> ClassifyPage:
         button.click(lambda old=old, new=new: (old, new), None, [before, after], **QUIET).then(
             ask, [adapter, before, after], answer, **shown
         )
-    adapter.input(ask_again(ask), [adapter, before, after], answer, **shown)
+    adapter.input(lambda name, old, new: ask(name, old, new) if old or new else gr.skip(), [adapter, before, after], answer, **shown)
     adapter.input(None, adapter, None, js="(adapter) => irtuning.keep('classify', adapter ? {adapter} : {})")
     return ClassifyPage(adapter, studio)
 
 
-def ask_again(ask: Any) -> Any:
-    """With another adapter the same pair is asked again, where there is one."""
-    return lambda name, old, new: ask(name, old, new) if (old or new) else gr.skip()
-
-
-EMPTY = '<div class="ir-empty">The answer appears here: the intention, how sure it is, and the words that changed.</div>'
+def _side(label: str, placeholder: str, elem_id: str) -> gr.Textbox:
+    return gr.Textbox(label=label, lines=4, max_lines=12, placeholder=placeholder, elem_id=elem_id)
 
 
 def answer_markup(answer: Mapping[str, Any], before: str, after: str) -> str:
@@ -114,7 +112,7 @@ def answer_markup(answer: Mapping[str, Any], before: str, after: str) -> str:
     meanings = label_meanings(answer["probabilities"])
     label = answer["label"]
     unsure = '<p class="ir-quiet">It is not sure enough to commit itself.</p>' if answer.get("abstained") else ""
-    notice = f'<p class="ir-note">{text(answer["notice"])}</p>' if answer.get("notice") else ""
+    notice = note(answer.get("notice", ""))
     others = "".join(
         f'<div class="ir-other"><span>{text(name)}</span>'
         f'<span class="ir-bar ir-bar-thin"><i style="width:{100 * p:.1f}%"></i></span>'
@@ -134,7 +132,3 @@ def answer_markup(answer: Mapping[str, Any], before: str, after: str) -> str:
 def percent(probability: float) -> str:
     """A probability in words: `72 %`, `< 1 %`."""
     return "< 1 %" if probability < 0.01 else f"{100 * min(probability, 0.99 if probability < 1 else 1):.0f} %"
-
-
-def _warning(words: str) -> str:
-    return f'<div class="ir-note ir-warning" role="alert">{text(words)}</div>'

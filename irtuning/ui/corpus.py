@@ -44,7 +44,7 @@ def preview(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:
     """The first rows as a table, long cells shortened."""
     head = "".join(f"<th scope=col>{text(column)}</th>" for column in columns)
     body = "".join(
-        "<tr>" + "".join(f"<td>{text(_short(row.get(column)))}</td>" for column in columns) + "</tr>"
+        "<tr>" + "".join(f"<td><div>{text(_short(row.get(column)))}</div></td>" for column in columns) + "</tr>"
         for row in rows[:PREVIEW_ROWS]
     )
     more = f"first {PREVIEW_ROWS} of {len(rows):,} rows" if len(rows) > PREVIEW_ROWS else plural(len(rows), "row")

@@ -14,7 +14,7 @@ from irtuning.insight.machine import Machine
 from irtuning.revisions.corpora import Columns
 from irtuning.runs.store import RunStore
 from irtuning.ui.corpus import sizes_of
-from irtuning.ui.words import duration, gigabytes, text
+from irtuning.ui.words import duration, gigabytes
 
 HEAD_BYTES = 200_000
 """How much of a former run's events is read to learn its speed."""
@@ -53,11 +53,6 @@ def sentence(found: Estimate) -> str:
     both = " and ".join(part for part in (duration(found.seconds), memory) if part)
     guess = " A guess: this model has not run here yet." if found.guess else ""
     return f"About {both} on this machine.{guess}"
-
-
-def markup(kind: str, words: str) -> str:
-    """The sentence as the page shows it."""
-    return f'<div class="ir-note{" ir-warning" if kind == "warning" else ""}" role="status">{text(words)}</div>'
 
 
 def history(store: RunStore, config: RunConfig) -> Measured | None:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from irtuning import catalogue
 from irtuning.config import RunConfig, parse_config
+from irtuning.errors import ConfigError
 from irtuning.ui.words import number
 
 ROWS = ("model_name", "dataset_name", "tuning_method", "importance_metric_name", "adapter_name", "lora_r")
@@ -173,7 +174,19 @@ def read(
         if value is not None and not _same(value, usual.get(key)):
             given[key] = value
     named = {"model_name": name or None, "dataset_name": (corpus or "").strip() or None, **(columns or {})}
-    return parse_config({**{key: value for key, value in named.items() if value}, **given})
+    try:
+        return parse_config({**{key: value for key, value in named.items() if value}, **given})
+    except ConfigError as error:
+        raise ConfigError(_as_labelled(error.what), error.advice) from None
+
+
+def _as_labelled(message: str) -> str:
+    """A message about a field with the name that the form gives it."""
+    start, colon, rest = message.partition(":")
+    for name in RunConfig.model_fields:
+        if colon and start == name.replace("_", " ").capitalize():
+            return f"{label(name)}:{rest}"
+    return message
 
 
 def _plain(value: Any) -> Any:

@@ -22,7 +22,7 @@ from irtuning.figures.why import why_figure
 from irtuning.ui.updates import RunReader, Store, failure
 
 ASSETS = Path(__file__).parents[2] / "assets"
-SCRIPTS = ("numbers", "series", "chart", "why", "key", "header", "pointer", "view")
+SCRIPTS = ("numbers", "series", "chart", "why", "key", "header", "pointer", "scaffold", "view")
 """Parts of the script in assets/live, in their order; they share one scope."""
 LIVE_CSS = ASSETS / "live.css"
 MOST_LAYERS, MOST_STEPS = 1024, 100_000_000

@@ -11,6 +11,7 @@ import gradio as gr
 from irtuning.errors import CorpusError, StudioError
 from irtuning.revisions.corpora import Columns, guess_columns, load_corpus, read_table
 from irtuning.ui.corpus import SUFFIXES, columns_for_config, keep, preview, summary
+from irtuning.ui.parts import static, warning
 from irtuning.ui.studio import QUIET, Studio
 from irtuning.ui.words import text
 
@@ -58,13 +59,13 @@ def own_corpus(studio: Studio) -> OwnCorpus:
             )
             if SAMPLE.is_file():
                 gr.DownloadButton("Sample file", value=str(SAMPLE), elem_id="ir-sample", min_width=0)
-        seen = gr.HTML(_hint(), elem_id="ir-own-preview", apply_default_css=False, js_on_load=None)
+        seen = static(_hint(), elem_id="ir-own-preview")
         with gr.Column(visible=False, elem_classes="ir-rows", min_width=0) as naming:
             columns = [
                 gr.Dropdown([], label=words, elem_classes="ir-row", filterable=False, min_width=0)
                 for _, words in _ROLES
             ]
-        told = gr.HTML("", elem_id="ir-own-summary", apply_default_css=False, js_on_load=None)
+        told = static(elem_id="ir-own-summary")
 
     def take(upload_path: str | None) -> list[Any]:
         if not upload_path:
@@ -73,14 +74,9 @@ def own_corpus(studio: Studio) -> OwnCorpus:
             path = keep(Path(upload_path), studio.store.home)
             names, rows = read_table(path)
         except (StudioError, OSError) as error:
-            words = str(error) if isinstance(error, StudioError) else "The file could not be kept on this machine."
-            return [None, _warning(words), gr.Column(visible=False), *[gr.Dropdown(choices=[], value=None)] * 4, ""]
+            return [None, warning(error), gr.Column(visible=False), *[gr.Dropdown(choices=[], value=None)] * 4, ""]
         guess = guess_columns(names)
-        choices = [(name, name) for name in names]
-        given = [
-            gr.Dropdown(choices=[("none", ""), *choices] if key == "doc" else choices, value=getattr(guess, key) or ("" if key == "doc" else None))
-            for key, _ in _ROLES
-        ]
+        given = [_choice(key, names, getattr(guess, key)) for key, _ in _ROLES]
         shown = f'<p class="ir-small-text"><strong>{text(path.name)}</strong></p>{preview(names, rows)}'
         return [str(path), shown, gr.Column(visible=True), *given, describe(str(path), guess)]
 
@@ -92,17 +88,21 @@ def own_corpus(studio: Studio) -> OwnCorpus:
     return OwnCorpus(panel, [kept, *columns])
 
 
+def _choice(role: str, columns: list[str], guess: str | None) -> gr.Dropdown:
+    """The update of a column's choice; the document alone may be none."""
+    choices = [(name, name) for name in columns]
+    if role == "doc":
+        return gr.Dropdown(choices=[("none", ""), *choices], value=guess or "")
+    return gr.Dropdown(choices=choices, value=guess)
+
+
 def describe(path: str | None, columns: Columns) -> str:
     """What a run on the file would train and test on, as markup; or what is wrong with it."""
     try:
         checked(path, columns)
         return summary(load_corpus(str(path), columns))
     except StudioError as error:
-        return _warning(str(error))
-
-
-def _warning(words: str) -> str:
-    return f'<div class="ir-note ir-warning" role="alert">{text(words)}</div>'
+        return warning(error)
 
 
 def _hint() -> str:

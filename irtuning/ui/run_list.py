@@ -42,9 +42,20 @@ def run_row(row: Mapping[str, Any], picture: str) -> str:
         f'<span class="ir-thumb" aria-hidden="true">{picture}</span>'
         f'<span class="ir-run-words"><span class="ir-run-name">{text(row["name"])}{badge}'
         f'<span class="ir-state ir-state-{text(row["state"])}">{text(STATES.get(row["state"], row["state"]))}</span></span>'
-        f'<span class="ir-quiet">{facts}</span></span>'
+        f'<span class="ir-quiet">{facts}</span>{_why(row)}</span>'
         f'<span class="ir-run-score">{scores(row.get("metrics"), row.get("floor"))}</span></button>'
     )
+
+
+def _why(row: Mapping[str, Any]) -> str:
+    """Why a run did not come to its own end, where it did not."""
+    if row["state"] == "lost":
+        words = "Its process is gone: the machine or somebody ended it. Run it again with the same settings."
+    elif row["state"] == "failed":
+        words = " ".join(part for part in (row.get("what"), row.get("advice")) if part)
+    else:
+        return ""
+    return f'<span class="ir-run-why">{text(words)}</span>'
 
 
 def scores(network: Mapping[str, Any] | None, floor: Mapping[str, Any] | None) -> str:

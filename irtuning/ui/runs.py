@@ -13,6 +13,7 @@ from irtuning.config import RunConfig, parse_config
 from irtuning.errors import StudioError
 from irtuning.ui import form
 from irtuning.ui.live import live_view
+from irtuning.ui.parts import static, warning
 from irtuning.ui.pictures import Pictures
 from irtuning.ui.report import report
 from irtuning.ui.run_list import run_list
@@ -54,7 +55,7 @@ class RunsPage:
                     *self._actions(summary), gr.Column(visible=False),
                 ]
             except StudioError as error:
-                message = f'<div class="ir-note ir-warning" role="alert">{text(error)}</div>'
+                message = warning(error)
         hidden = [gr.Button(visible=False)] * 4
         return [
             self.rows(), gr.Column(visible=True), gr.Column(visible=False), "", "", message, *hidden, gr.Column(visible=False)
@@ -73,7 +74,7 @@ class RunsPage:
 def runs_page(studio: Studio, train: TrainPage) -> RunsPage:
     """Builds the page inside the current gr.Blocks context."""
     with gr.Column(elem_id="ir-runs", elem_classes="ir-page", min_width=0):
-        message = gr.HTML("", apply_default_css=False, js_on_load=None, elem_id="ir-runs-message")
+        message = static(elem_id="ir-runs-message")
         with gr.Column(min_width=0) as listing:
             rows = gr.HTML("", js_on_load="irtuning.list(element, trigger);", elem_id="ir-run-list", apply_default_css=False)
         with gr.Column(visible=False, min_width=0) as detail:
@@ -84,12 +85,12 @@ def runs_page(studio: Studio, train: TrainPage) -> RunsPage:
                 events = gr.Button("Events", min_width=0, elem_id="ir-events")
                 delete = gr.Button("Delete", min_width=0, elem_id="ir-delete")
             with gr.Row(visible=False, elem_id="ir-confirm", elem_classes="ir-note") as confirm:
-                asked = gr.HTML("", apply_default_css=False, js_on_load=None)
+                asked = static()
                 sure = gr.Button("Delete it for good", min_width=0, variant="stop", elem_id="ir-sure")
                 not_sure = gr.Button("Keep it", min_width=0, elem_id="ir-not-sure")
             with gr.Column(elem_classes="ir-panel", min_width=0):
                 live = live_view(studio.store, stop=studio.launcher.stop, elem_id="live-runs")
-            told = gr.HTML("", apply_default_css=False, js_on_load=None, elem_id="ir-report")
+            told = static(elem_id="ir-report")
             fetched = gr.DownloadButton("Download", elem_id="ir-fetched", elem_classes="ir-hidden")
     outputs = [rows, listing, detail, live, told, message, again, adapter, events, delete, confirm]
     page = RunsPage(rows, live, outputs, studio, Pictures(studio.store))
@@ -101,14 +102,14 @@ def runs_page(studio: Studio, train: TrainPage) -> RunsPage:
         try:
             return str(_download(studio, run, what)), ""
         except (StudioError, OSError) as error:
-            return gr.skip(), _warning(error)
+            return gr.skip(), warning(error)
 
     def start_again(http: gr.Request, run: str) -> list[Any]:
         try:
             config, preset = request_of(studio, run)
             new, words = train.starter.start(config, preset, visitor=http.session_hash or "")
         except StudioError as error:
-            return [_warning(error), *[gr.skip()] * (1 + len(train.controls))]
+            return [warning(error), *[gr.skip()] * (1 + len(train.controls))]
         gr.Info(words or "The same run starts again.")
         return ["", new, *train.filled(config)]
 
@@ -117,7 +118,7 @@ def runs_page(studio: Studio, train: TrainPage) -> RunsPage:
             studio.store.delete(run)
         except StudioError as error:
             values = page.opened(run)
-            values[outputs.index(message)] = _warning(error)
+            values[outputs.index(message)] = warning(error)
             return values
         return page.opened("")
 
@@ -162,8 +163,3 @@ def _download(studio: Studio, run: str, what: str) -> Path:
 
 def _question(run: str) -> str:
     return f"<p>Delete <strong>{text(run)}</strong> with its adapter, events and figures? This cannot be undone.</p>"
-
-
-def _warning(error: Exception) -> str:
-    words = str(error) if isinstance(error, StudioError) else "The file could not be made on this machine."
-    return f'<div class="ir-note ir-warning" role="alert">{text(words)}</div>'

@@ -11,6 +11,7 @@ from irtuning.errors import StudioError
 from irtuning.ui import api
 from irtuning.ui.address import PAGES, read_address
 from irtuning.ui.classify import ClassifyPage, classify_page
+from irtuning.ui.parts import static
 from irtuning.ui.presets import cards
 from irtuning.ui.runs import RunsPage, runs_page
 from irtuning.ui.studio import QUIET, Studio
@@ -41,7 +42,7 @@ def first_run(studio: Studio, asked: str) -> str:
 def build_ui(studio: Studio) -> gr.Blocks:
     """All pages and endpoints. Serve it with `theme.theme()`, `theme.STYLES` and `theme.head()`."""
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as blocks:
-        heading = gr.HTML(_heading(""), elem_id="ir-heading", apply_default_css=False, js_on_load=None)
+        heading = static(_heading(""), elem_id="ir-heading")
         with gr.Tabs(selected="train", overflow_behavior="wrap", elem_id="ir-pages") as tabs:
             with gr.Tab("Train", id="train") as train_tab:
                 train = train_page(studio)

@@ -14,12 +14,11 @@ from irtuning.config import RunConfig
 def command(config: RunConfig) -> str:
     """The command that starts this run: only what somebody set; a preset's name stands for its values."""
     values = config.model_dump(exclude_none=True)
-    words = ["python", "-m", "irtuning", "train"]
+    lines = ["python -m irtuning train"]
     preset = _preset(values)
     if preset:
-        words += ["--preset", preset.name]
+        lines.append(f"--preset {preset.name}")
         values = {key: value for key, value in values.items() if preset.values.get(key) != value}
-    lines = [shlex.join(words)]
     for name, value in values.items():
         flag = name.replace("_", "-")
         if isinstance(value, bool):

@@ -17,9 +17,11 @@ from irtuning.config import RunConfig
 from irtuning.errors import ConfigError, StudioError
 from irtuning.insight.machine import Machine
 from irtuning.ui import form
-from irtuning.ui.forecast import forecast, markup
+from irtuning.ui.forecast import forecast
 from irtuning.ui.live import live_view
 from irtuning.ui.own_corpus import OwnCorpus, own_corpus
+from irtuning.ui.parts import note as told
+from irtuning.ui.parts import static, warning
 from irtuning.ui.presets import bring_note, presets
 from irtuning.ui.snippets import command, python
 from irtuning.ui.starting import Starter
@@ -82,9 +84,10 @@ class TrainPage:
     def estimate(self, values: tuple[Any, ...], machine: Machine | None) -> str:
         """What the form's run will take, as markup; what is wrong with the form, where something is."""
         try:
-            return markup(*forecast(self._studio.store, self.request(values), machine))
+            kind, words = forecast(self._studio.store, self.request(values), machine)
         except StudioError as error:
-            return markup("warning", str(error))
+            return warning(error)
+        return warning(words) if kind == "warning" else told(words)
 
     def filled(self, config: RunConfig) -> list[Any]:
         """Values that make the form show a request, one for each of `controls`."""
@@ -110,10 +113,10 @@ def train_page(studio: Studio) -> TrainPage:
             own = own_corpus(studio)
             with gr.Accordion("More settings", open=False, elem_id="ir-more"):
                 folded = [_folded(field, first.model_name) for field in form.folded_fields()]
-            note = _html(markup("plain", "Looking at this machine …"), "ir-estimate")
-            bring = _html("", "ir-bring")
+            note = static(told("Looking at this machine …"), elem_id="ir-estimate")
+            bring = static(elem_id="ir-bring")
             start = gr.Button("Start", variant="primary", elem_id="ir-start")
-            message = _html("", "ir-message")
+            message = static(elem_id="ir-message")
             snippets = gr.HTML(
                 value="", html_template=_SNIPPETS, js_on_load="irtuning.snippets(element, props);", open="",
                 command=text(command(first)), python=text(python(first)), elem_id="ir-snippets", apply_default_css=False,
@@ -130,7 +133,7 @@ def train_page(studio: Studio) -> TrainPage:
 
 
 def _wire_form(
-    studio: Studio, page: TrainPage, controls: list[Any], own: OwnCorpus, told: tuple[gr.HTML, gr.HTML, gr.HTML]
+    studio: Studio, page: TrainPage, controls: list[Any], own: OwnCorpus, places: tuple[gr.HTML, gr.HTML, gr.HTML]
 ) -> None:
     chosen, model, corpus, _, _, adapter, *folded = controls
 
@@ -138,7 +141,7 @@ def _wire_form(
         try:
             config = page.request(values)
         except StudioError as error:
-            return markup("warning", str(error)), "", gr.skip()
+            return warning(error), "", gr.skip()
         return (
             page.estimate(values, studio.probe.known()),
             bring_note(config.model_name, page.starter.where(config.model_name)),
@@ -148,7 +151,7 @@ def _wire_form(
     def placeholders(name: str | None) -> list[Any]:
         return [_default_shown(field, name) for field in form.folded_fields()]
 
-    gr.on([c.change for c in [*controls[1:], *own.inputs]], refresh, page.inputs, list(told), **LATEST)
+    gr.on([c.change for c in [*controls[1:], *own.inputs]], refresh, page.inputs, list(places), **LATEST)
     model.change(placeholders, model, folded, **LATEST)
     model.change(None, model, chosen, js=f"(model) => ({_by_model(form.preset_of)})[model] ?? ''")
     model.input(None, model, adapter, js=f"(model) => ({_by_model(form.default_adapter)})[model] ?? '{form.default_adapter(None)}'")
@@ -165,8 +168,8 @@ def _wire_start(page: TrainPage, start: gr.Button, message: gr.HTML) -> None:
             own = values[2] == form.OWN_FILE
             run, words = page.starter.start(config, preset, visitor=http.session_hash or "", own_corpus=own)
         except StudioError as error:
-            return gr.skip(), f'<div class="ir-note ir-warning" role="alert">{text(error)}</div>'
-        return run, f'<div class="ir-note" role="status">{text(words)}</div>' if words else ""
+            return gr.skip(), warning(error)
+        return run, told(words)
 
     start.click(begin, page.inputs, [page.live, message], **QUIET).then(None, page.live, None, js=SHOW_RUN)
 
@@ -184,15 +187,11 @@ def _by_preset(page: TrainPage) -> str:
     return json.dumps({name: page.filled(RunConfig().with_preset(name))[1:] for name in catalogue.PRESETS})
 
 
-def _html(value: str, elem_id: str) -> gr.HTML:
-    return gr.HTML(value, elem_id=elem_id, apply_default_css=False, js_on_load=None)
-
-
 def _rows(first: RunConfig, free: bool) -> list[gr.Dropdown]:
     """The short list of a run in words: model, corpus, method, metric, adapter."""
     usual = catalogue.defaults_for(first.model_name or "")
     metrics = form.metric_choices()
-    _html('<h3 class="ir-heading">This run</h3>', "ir-this-run")
+    static('<h3 class="ir-heading">This run</h3>')
     with gr.Column(elem_classes="ir-rows", min_width=0):
         return [
             _row("Model", form.model_choices(embedded_only=not free), first.model_name, own=free),
@@ -216,8 +215,8 @@ def _folded(field: form.Field, model: str | None) -> gr.Dropdown | gr.Textbox:
     usual = form.default_words(field.name, model)
     if field.choices:
         return gr.Dropdown(
-            form.with_default(field, model), value="", label=field.label, info=field.info, filterable=False, elem_classes="ir-row ir-setting",
-            min_width=0,
+            form.with_default(field, model), value="", label=field.label, info=field.info, filterable=False,
+            elem_classes="ir-row ir-setting", min_width=0,
         )
     return gr.Textbox(
         label=field.label, info=field.info, placeholder=usual, lines=1, max_lines=1, elem_classes="ir-row ir-setting",

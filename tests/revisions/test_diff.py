@@ -67,13 +67,13 @@ def test_numbers_are_finite_and_always_the_same_ones(before, after):
     [
         ("the cat", "the cat sat", {"only_added": 1, "only_removed": 0, "words_come": math.log1p(1), "kept": 0.8}),
         ("the cat sat", "the cat", {"only_removed": 1, "longer_by": math.log1p(7) - math.log1p(11)}),
-        ("", "A line.", {"whole_added": 1, "sentences": 1, "kept": 0}),
-        ("A line.", "", {"whole_removed": 1, "sentences": -1}),
+        ("", "A line.", {"whole_added": 1, "kept": 0}),
+        ("A line.", "", {"whole_removed": 1, "only_removed": 0}),
         ("so it is", "so, it is", {"only_marks": 1, "marks": 1, "only_case": 0}),
-        ("on monday", "on Monday", {"only_case": 1, "only_marks": 0, "capitals_come": 0.5}),
-        ("in 1990", "in 1991", {"digits_gone": 1, "digits_come": 1, "alike": 0.75, "small_edits": 1}),
+        ("on monday", "on Monday", {"only_case": 1, "only_marks": 0}),
+        ("in 1990", "in 1991", {"digits_gone": 1, "digits_come": 1}),
         ("a b c d", "c d a b", {"moved": 1.0}),
-        ("he go home", "he goes home", {"alike_least": 2 / 3, "edits": math.log1p(1), "at_start": 0}),
+        ("he go home", "he goes home", {"edits": math.log1p(1), "at_start": 0}),
     ],
 )
 def test_numbers_say_what_happened(before, after, expected):

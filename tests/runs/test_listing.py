@@ -88,9 +88,9 @@ def test_other_things_in_the_folder_are_no_runs(store, small):
 
 
 @pytest.fixture
-def two_hundred(store, small, tmp_path):
+def two_hundred(store, small):
     first = store.create(small, queued=True)
-    fill(store, first, steps=60)
+    fill(store, first)
     template = {p.name: p.read_bytes() for p in store.path(first).iterdir()}
     for number in range(199):
         folder = store.home / f"calm-heron-{number:04x}"
@@ -100,16 +100,16 @@ def two_hundred(store, small, tmp_path):
     return store
 
 
-def test_two_hundred_runs_are_listed_in_a_fifth_of_a_second(two_hundred, monkeypatch):
-    cold = RunStore(two_hundred.home)
+def test_two_hundred_runs_are_listed_in_a_fifth_of_a_second(two_hundred):
+    def seconds(store):
+        # Seconds of this thread's own work: what else the machine does at the time is not the list's fault.
+        began = time.thread_time()
+        assert len(store.list()) == 200
+        return time.thread_time() - began
 
-    def seconds():
-        began = time.perf_counter()
-        assert len(cold.list()) == 200
-        return time.perf_counter() - began
-
-    cold.list()
-    assert min(seconds() for _ in range(3)) < 0.2
+    # A fresh store knows nothing yet.
+    assert min(seconds(RunStore(two_hundred.home)) for _ in range(3)) < 0.2
+    assert min(seconds(two_hundred) for _ in range(3)) < 0.05
 
 
 def test_what_did_not_change_is_not_read_again(two_hundred, monkeypatch):

@@ -45,6 +45,12 @@ def test_the_last_phase_counts():
     assert tail_facts(head_facts([]), tail).phase == "evaluating"
 
 
+def test_without_a_phase_in_the_tail_a_model_that_stands_trains():
+    head = head_facts([{"kind": "run_started", "layers": 6, "steps": 90}])
+    assert tail_facts(head, [{"kind": "evaluated", "step": 8}]).phase == "training"
+    assert tail_facts(head_facts([]), []).phase == "waiting"
+
+
 def test_an_ending_brings_its_words_and_a_later_notice_does_not_take_them():
     tail = [step(3), {"kind": "failed", "what": "It broke.", "advice": "Mend it."}, {"kind": "notice", "text": "x"}]
     facts = tail_facts(head_facts([]), tail)

@@ -1,0 +1,24 @@
+"""Small parts that every page uses: a piece of markup, a note, a warning."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from irtuning.errors import StudioError
+from irtuning.ui.words import text
+
+
+def static(markup: str = "", *, elem_id: str | None = None) -> gr.HTML:
+    """Markup that does nothing by itself; a handler may put other markup in its place."""
+    return gr.HTML(markup, elem_id=elem_id, apply_default_css=False, js_on_load=None)
+
+
+def note(words: str) -> str:
+    """Something to know, as markup; empty without words."""
+    return f'<div class="ir-note" role="status">{text(words)}</div>' if words else ""
+
+
+def warning(error: Exception | str) -> str:
+    """What is wrong, as markup; of an error that is not for people, only that something failed."""
+    words = str(error) if isinstance(error, str | StudioError) else "This machine could not do it; its log says why."
+    return f'<div class="ir-note ir-warning" role="alert">{text(words)}</div>'

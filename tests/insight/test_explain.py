@@ -1,0 +1,133 @@
+"""Why these layers: numbers and sentences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from irtuning.events import Step
+from irtuning.insight.explain import explain
+from irtuning.insight.history import RunHistory
+from irtuning.tuning.selection import select_layers
+from tests.simulated import plain, simulate
+
+IR = {"tuning_method": "ir", "importance_metric_name": "gradient", "split_num": 1, "boundary": "reference"}
+
+
+def folded(**values):
+    history = RunHistory()
+    history.feed(plain(*simulate(**values)))
+    return history
+
+
+def by_hand(*steps):
+    """A history of (scores, selected, moved, rate) a step."""
+    history = RunHistory()
+    history.feed(plain(*(
+        Step(step=number, epoch=0, loss=1.0, learning_rate=rate, scores=scores, selected=selected, moved=moved, seconds=1,
+             tokens=1, memory_mib=1)
+        for number, (scores, selected, moved, rate) in enumerate(steps, start=1)
+    )))
+    return history
+
+
+def test_the_first_choice_is_random():
+    told = explain(folded(steps=3), 1, IR)
+    assert told["sentence"] == "Nothing was measured yet: the first choice is random."
+    assert told["curve"] is None and told["minimum"] is None and set(told["ranked"]) == {None}
+    kept = told["kept"]
+    assert told["trained"] == [True] * kept + [False] * (30 - kept)
+
+
+def test_layers_never_measured_count_as_1000_and_stand_on_top():
+    history = folded(steps=3)
+    told = explain(history, 2, IR)
+    unknown = int((~history.selected[0]).sum())
+    assert told["ranked"][:unknown] == [None] * unknown and None not in told["ranked"][unknown:]
+    assert told["sentence"].startswith(f"{unknown} layers were never measured yet: they count as 1000 and rank first. Least variance")
+
+
+@pytest.mark.parametrize("boundary", ["reference", "exact"])
+@pytest.mark.parametrize("splits", [1, 2])
+def test_every_step_of_a_run_is_explained_by_the_split_that_made_it(boundary, splits):
+    history = folded(steps=40, splits=splits, boundary=boundary)
+    settings = {**IR, "split_num": splits, "boundary": boundary}
+    for step in range(2, 41):
+        told = explain(history, step, settings)
+        chosen = {layer for layer, trains in zip(told["order"], told["trained"], strict=True) if trains}
+        assert chosen == set(np.flatnonzero(history.selected[step - 1]).tolist())
+        assert told["trained"] == [True] * told["kept"] + [False] * (30 - told["kept"])
+        assert "would not have led" not in told["sentence"]
+        low, high = told["window"]
+        assert low <= high and told["curve"][told["minimum"] - 1] == min(told["curve"][low - 1 : high])
+        if boundary == "reference":
+            assert told["kept"] == told["minimum"] + 1
+
+
+def test_curve_is_the_variance_left_by_keeping_the_upper_k():
+    history = folded(steps=12, layers=9)
+    told = explain(history, 12, IR)
+    ranked = np.array(told["ranked"])
+    for k in range(1, 9):
+        np.testing.assert_allclose(told["curve"][k - 1], ranked[:k].var() + ranked[k:].var())
+
+
+def test_sentence_of_one_split():
+    scores = [0.1, 0.11, 0.12, 0.9, 0.91, 0.92]
+    layers = list(select_layers(scores).layers)
+    history = by_hand((scores, list(range(6)), list(range(6)), 1e-3), ([None] * 6, layers, layers, 1e-3))
+    told = explain(history, 2, IR)
+    assert told["sentence"] == "Least variance: the lower 3 against the upper 3. The paper's code trains one layer more: 4 of 6."
+    assert told["since"] == [1] * 6
+    exact = list(select_layers(scores, boundary="exact").layers)
+    history = by_hand((scores, list(range(6)), list(range(6)), 1e-3), ([None] * 6, exact, exact, 1e-3))
+    told = explain(history, 2, {**IR, "boundary": "exact"})
+    assert told["sentence"] == "Least variance: the lower 3 against the upper 3. The upper 3 of 6 train."
+
+
+def test_sentence_of_two_splits():
+    told = explain(folded(steps=10, splits=2), 10, {**IR, "split_num": 2})
+    assert told["sentence"].startswith("Split 1 keeps ") and f"{told['kept']} of 30 layers train." in told["sentence"]
+
+
+def test_full_trains_all_and_says_so():
+    told = explain(folded(steps=5, method="full"), 5, {**IR, "tuning_method": "full"})
+    assert told["sentence"] == "Every layer trains at every step." and told["curve"] is None and told["kept"] == 30
+    assert told["proof"] == "All 30 layers trained, and all moved."
+    assert told["ranked"] == sorted(told["ranked"], reverse=True)
+
+
+def test_a_model_with_one_layer_has_nothing_to_split():
+    history = by_hand(([0.5], [0], [0], 1e-3), ([0.4], [0], [0], 1e-3))
+    told = explain(history, 2, IR)
+    assert told["sentence"] == "With 1 layer there is nothing to split: all train."
+    assert told["proof"] == "The one layer trained and moved." and told["curve"] is None
+
+
+def test_layers_that_these_scores_do_not_lead_to_are_not_explained_away():
+    scores = [0.1, 0.11, 0.12, 0.9, 0.91, 0.92]
+    history = by_hand((scores, list(range(6)), list(range(6)), 1e-3), ([None] * 6, [0], [0], 1e-3))
+    told = explain(history, 2, IR)
+    assert "would not have led" in told["sentence"] and told["curve"] is None
+
+
+@pytest.mark.parametrize(
+    ("selected", "moved", "rate", "proof", "alarm"),
+    [
+        ([1, 2], [1, 2], 1e-3, "2 layers frozen in this step: not one of their weights moved. The 2 trained ones did.", False),
+        ([1, 2, 3], [1, 2, 3], 1e-3, "1 layer frozen in this step: not one of its weights moved. The 3 trained ones did.", False),
+        ([1, 2], [], 0.0, "Nothing moved in this step: the warm-up's learning rate is still 0.", False),
+        ([1, 2], [], 1e-3, "Nothing moved in this step: no trained layer's weights changed.", False),
+        ([1, 2], [2], 1e-3, "2 layers frozen in this step: not one of their weights moved. Of the 2 trained ones 1 moved.", False),
+        ([1, 2], [0, 1, 2], 1e-3, "Frozen, yet moved: layer 0. This must not happen.", True),
+        ([], [], 1e-3, "4 layers frozen in this step: not one of their weights moved. None trained.", False),
+    ],
+)
+def test_proof(selected, moved, rate, proof, alarm):
+    told = explain(by_hand(([0.1, 0.2, 0.3, 0.4], selected, moved, rate)), 1, IR)
+    assert (told["proof"], told["alarm"]) == (proof, alarm)
+
+
+def test_a_step_not_on_record():
+    with pytest.raises(KeyError):
+        explain(folded(steps=3), 4, IR)

@@ -1,0 +1,107 @@
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from irtuning import catalogue
+from irtuning.config import RunConfig, parse_config
+from irtuning.errors import ConfigError
+
+
+def test_nothing_given_resolves_to_the_default_preset():
+    config = RunConfig().resolve()
+    assert (config.model_name, config.dataset_name) == ("minilm", "starter")
+    assert RunConfig().given == []
+    missing = {name for name, value in config.model_dump().items() if value is None}
+    assert missing == {"max_steps", "before_column", "after_column", "label_column", "doc_column"}
+
+
+@pytest.mark.parametrize("model", [name for name, m in catalogue.MODELS.items() if m.defaults.get("lora_r") == 32])
+def test_the_papers_models_have_the_papers_values(model):
+    config = RunConfig(model_name=model).resolve()
+    batch = 8 if model == "llama2-13b" else 16
+    assert (config.lora_r, config.lora_alpha, config.lora_dropout) == (32, 64, 0.05)
+    assert (config.learning_rate, config.warmup_steps, config.num_train_epochs) == (2e-4, 100, 4)
+    assert (config.batch_size, config.max_length, config.seed) == (batch, 256, 171)
+
+
+@pytest.mark.parametrize("preset", catalogue.PRESETS)
+def test_presets_fill_in_and_explicit_choices_win(preset):
+    config = RunConfig(learning_rate=1e-5, use_instruction=False).with_preset(preset).resolve()
+    assert config.learning_rate == 1e-5
+    assert config.use_instruction is False
+    assert config.model_name == catalogue.PRESETS[preset].values["model_name"]
+
+
+def test_the_rule_is_always_the_papers():
+    for model in catalogue.MODELS:
+        config = RunConfig(model_name=model).resolve()
+        assert (config.tuning_method, config.importance_metric_name, config.split_num, config.boundary) == (
+            "ir",
+            "gradient",
+            1,
+            "reference",
+        )
+
+
+@pytest.mark.parametrize(
+    ("given", "batch", "part", "times"),
+    [
+        ({}, 16, 16, 1),
+        ({"batch_size": 12, "per_device_train_batch_size": 4}, 12, 4, 3),
+        ({"batch_size": 12, "gradient_accumulation_steps": 2}, 12, 6, 2),
+        ({"per_device_train_batch_size": 3}, 3, 3, 1),
+        ({"per_device_train_batch_size": 3, "gradient_accumulation_steps": 5}, 15, 3, 5),
+        ({"gradient_accumulation_steps": 2}, 32, 16, 2),
+    ],
+)
+def test_batch_sizes_multiply(given, batch, part, times):
+    config = RunConfig(**given).resolve()
+    assert (config.batch_size, config.per_device_train_batch_size, config.gradient_accumulation_steps) == (
+        batch,
+        part,
+        times,
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"learning_rate": math.nan}, "Learning rate"),
+        ({"learning_rate": math.inf}, "Learning rate"),
+        ({"learning_rate": 0}, "Learning rate"),
+        ({"max_steps": 0}, "Max steps"),
+        ({"seed": -1}, "Seed"),
+        ({"tuning_method": "magic"}, "'ir' or 'full'"),
+        ({"colour": "red"}, "no setting called 'colour'"),
+        ({"batch_size": 16, "per_device_train_batch_size": 3}, "no multiple"),
+        (
+            {"batch_size": 16, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 3},
+            "not 4 a device times 3",
+        ),
+    ],
+)
+def test_a_value_that_cannot_be_right_is_refused_in_one_sentence(values, says):
+    with pytest.raises(ConfigError, match=says) as caught:
+        parse_config(values)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_preset_is_refused():
+    with pytest.raises(ConfigError, match="thirty-seconds"):
+        RunConfig().with_preset("fast")
+
+
+@given(st.integers(1, 64), st.integers(1, 64), st.floats(1e-6, 0.9), st.booleans())
+def test_json_round_trip(rank, steps, rate, instruction):
+    config = RunConfig(lora_r=rank, max_steps=steps, learning_rate=rate, use_instruction=instruction).resolve()
+    assert parse_config(json.loads(config.model_dump_json())) == config
+    assert config.resolve() == config
+
+
+def test_every_field_says_what_it_is():
+    for name, field in RunConfig.model_fields.items():
+        assert field.description, name
+        assert field.description.endswith("."), name

@@ -1,0 +1,94 @@
+"""Saved adapters: plain peft loads them in three lines and gives our classifier's logits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from peft import PeftModel
+from safetensors import safe_open
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from irtuning.classify import Classifier
+from irtuning.config import RunConfig
+from irtuning.errors import AdapterError
+from irtuning.tuning.adapters import add_lora, load_adapter, restore_state, target_modules, trainable_state
+from irtuning.tuning.training import train
+from irtuning.tuning.weights import find_weights
+from tests.conftest import tiny_model
+
+PAIRS = [("He go home.", "He goes home."), ("", "A new line."), ("The cat sat on the mat.", "The cat sat.")]
+
+
+@pytest.mark.parametrize(
+    "model", [pytest.param("minilm", marks=pytest.mark.slow), pytest.param("smollm2-135m", marks=pytest.mark.slow)]
+)
+def test_plain_peft_gives_the_logits_of_our_classifier(tmp_path, corpus_dir, model):
+    config = RunConfig(
+        model_name=model, dataset_name=str(corpus_dir), max_steps=2, batch_size=4, warmup_steps=0, dtype="float32",
+        device="cpu", max_length=96,
+    )  # fmt: skip
+    train(config, output_dir=tmp_path / "adapter")
+    ours = Classifier(tmp_path / "adapter", device="cpu")
+    expected, _ = ours.logits(PAIRS)
+
+    # As the card says, but with the weights of this machine in the hub id's place.
+    base = AutoModelForSequenceClassification.from_pretrained(
+        find_weights(model).source, num_labels=3, dtype=torch.float32
+    )
+    plain = PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "adapter")
+    plain.config.pad_token_id = tokenizer.pad_token_id
+    for (before, after), row in zip(PAIRS, expected, strict=True):
+        rendered = ours._encoding.render(before, after, lambda t: len(tokenizer(t)["input_ids"]), 3)
+        inputs = tokenizer(rendered.text, rendered.text_pair, return_tensors="pt")
+        with torch.no_grad():
+            logits = plain(**inputs).logits[0].numpy()
+        assert np.allclose(logits, row, atol=1e-4)
+
+
+def test_files_hold_adapters_and_head_alone(tmp_path, model_dirs, corpus_dir):
+    config = RunConfig(
+        model_name=str(model_dirs("llama")), dataset_name=str(corpus_dir), max_steps=1, batch_size=4, max_length=64
+    )
+    train(config, output_dir=tmp_path / "adapter")
+    with safe_open(tmp_path / "adapter" / "adapter_model.safetensors", "pt") as file:
+        names = list(file.keys())
+        kinds = {file.get_tensor(name).dtype for name in names}
+    assert all("lora_" in name or "score" in name for name in names)
+    assert any("score" in name for name in names)
+    assert kinds == {torch.float32}
+
+
+def test_an_adapter_of_another_model_is_refused_in_a_sentence(tmp_path):
+    add_lora(tiny_model("llama"), r=2, alpha=4, dropout=0.0).save_pretrained(tmp_path / "a", save_embedding_layers=False)
+    with pytest.raises(AdapterError, match="does not fit"):
+        load_adapter(tiny_model("llama", labels=7), tmp_path / "a")
+    with pytest.raises(AdapterError, match="no adapter in"):
+        load_adapter(tiny_model("llama"), tmp_path)
+    (tmp_path / "a" / "adapter_model.safetensors").write_bytes(b"half a file")
+    with pytest.raises(AdapterError, match="damaged"):
+        load_adapter(tiny_model("llama"), tmp_path / "a")
+
+
+def test_state_goes_back_to_the_bit():
+    model = add_lora(tiny_model("bert"), r=2, alpha=4, dropout=0.0)
+    state = trainable_state(model)
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.requires_grad:
+                p.add_(1.0)
+    restore_state(model, state)
+    assert all(torch.equal(dict(model.named_parameters())[name], value) for name, value in state.items())
+
+
+def test_the_paper_names_q_k_v_up_and_down():
+    import re
+
+    pattern = target_modules(tiny_model("llama"))
+    names = [n for n, _ in tiny_model("llama").named_modules() if re.fullmatch(pattern, n)]
+    assert {n.rsplit(".", 1)[1] for n in names} == {"q_proj", "k_proj", "v_proj", "up_proj", "down_proj"}
+    bert = tiny_model("bert")
+    chosen = [n for n, _ in bert.named_modules() if re.fullmatch(target_modules(bert), n)]
+    assert not [n for n in chosen if "attention.output" in n]
+    assert len(chosen) == 4 * 5

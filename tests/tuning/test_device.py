@@ -1,0 +1,32 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from irtuning.errors import ConfigError
+from irtuning.tuning.device import choose_device, computes_in_bfloat16, memory_mib, peak_memory_mib
+
+
+def test_auto_takes_bfloat16_only_where_it_is_computed_in():
+    device = choose_device("cpu")
+    assert device.dtype == ("bfloat16" if computes_in_bfloat16("cpu") else "float32")
+    assert choose_device("cpu", "float32").torch_dtype.itemsize == 4
+    assert device.name.endswith(("core", "cores"))
+
+
+def test_a_device_that_is_not_there_is_refused():
+    import torch
+
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="no cuda device"):
+            choose_device("cuda")
+
+
+def test_memory_is_measured():
+    assert 50 < memory_mib("cpu") <= peak_memory_mib("cpu") * 1.05
+
+
+def test_it_describes_itself_as_json():
+    done = subprocess.run([sys.executable, "-m", "irtuning.tuning.device"], capture_output=True, text=True, timeout=120)
+    assert {"device", "name", "dtype", "cores", "memory_gib", "gpu_memory_gib"} == set(json.loads(done.stdout))

@@ -1,0 +1,164 @@
+"""train() on tiny random models and a tiny corpus."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from irtuning.config import RunConfig
+from irtuning.errors import ConfigError, CorpusError, ModelError
+from irtuning.tuning.card import read_origin
+from irtuning.tuning.training import train
+
+
+def settings(model_dirs, corpus_dir, family="bert", **more) -> RunConfig:
+    return RunConfig(
+        **{
+            "model_name": str(model_dirs(family)), "dataset_name": str(corpus_dir), "batch_size": 8, "max_steps": 6,
+            "learning_rate": 5e-3, "warmup_steps": 1, "lora_r": 4, "max_length": 64, "device": "cpu", "seed": 5, **more,
+        }
+    )  # fmt: skip
+
+
+def record(config, out, **more):
+    events = []
+    return train(config, events.append, output_dir=out, **more), events
+
+
+@pytest.mark.parametrize(("family", "instruction"), [("bert", False), ("llama", False), ("llama", True), ("bert", True)])
+def test_a_whole_run_in_its_order(tmp_path, model_dirs, corpus_dir, family, instruction):
+    more = {"use_instruction": instruction, "max_length": 160} if instruction else {}
+    result, events = record(settings(model_dirs, corpus_dir, family, **more), tmp_path / "adapter")
+    kinds = [e.kind if e.kind != "phase" else e.name for e in events if e.kind != "notice"]
+    assert kinds[:4] == ["loading", "encoding", "run_started", "training"]
+    assert kinds.count("step") == 6
+    assert kinds[-4:] == ["saving", "checkpoint_saved", "evaluating", "evaluated"]
+    started = next(e for e in events if e.kind == "run_started")
+    assert (started.layers, started.steps) == (4, 6)
+    assert started.corpus_sizes == {"train": 96, "validation": 24, "test": 24}
+    assert started.labels == result.labels == ["added", "doubled", "removed"]
+    assert 0 < started.parameters_trainable < started.parameters_total
+    tests = [e for e in events if e.kind == "evaluated" and e.subset == "test"]
+    assert len(tests) == 1
+    assert tests[0].metrics == result.test
+    assert result.probabilities.shape == (24, 3)
+    assert np.allclose(result.probabilities.sum(axis=1), 1)
+    assert sum(result.layers_trained) == sum(len(e.selected) for e in events if e.kind == "step")
+    assert {p.name for p in (tmp_path / "adapter").iterdir()} >= {
+        "adapter_model.safetensors", "adapter_config.json", "tokenizer.json", "README.md", "irtuning.json",
+    }  # fmt: skip
+
+
+def test_what_may_be_shared_holds_no_path_of_this_machine(tmp_path, model_dirs, corpus_dir):
+    record(settings(model_dirs, corpus_dir), tmp_path / "adapter")
+    for path in (tmp_path / "adapter").iterdir():
+        if path.suffix in (".json", ".md"):
+            text = path.read_text()
+            assert str(tmp_path) not in text
+            assert str(model_dirs("bert").parent) not in text
+            assert str(corpus_dir.parent) not in text
+    origin = read_origin(tmp_path / "adapter")
+    assert (origin.model_name, origin.base_id) == ("tiny-bert", "tiny-bert")
+    assert origin.corpus == corpus_dir.name
+    assert json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"] == "tiny-bert"
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another_one(tmp_path, model_dirs, corpus_dir):
+    def trace(seed):
+        _, events = record(settings(model_dirs, corpus_dir, seed=seed), tmp_path / str(seed))
+        return [(e.scores, e.selected, e.loss, e.tokens) for e in events if e.kind == "step"]
+
+    assert trace(5) == trace(5)
+    assert trace(5) != trace(6)
+
+
+def test_micro_batches_leave_the_step_as_it_was(tmp_path, model_dirs, corpus_dir):
+    def first(most):
+        config = settings(
+            model_dirs, corpus_dir, tokens_per_micro_batch=most, lora_dropout=0.0, max_steps=2, tuning_method="full"
+        )
+        _, events = record(config, tmp_path / str(most))
+        return next(e for e in events if e.kind == "step")
+
+    whole, parts = first(4096), first(64)
+    # BERT's own dropout is on in training; scores agree to its noise, loss and tokens tightly enough to tell a lost row.
+    assert parts.tokens == whole.tokens
+    assert parts.loss == pytest.approx(whole.loss, rel=0.2)
+    assert parts.scores == pytest.approx(whole.scores, rel=0.3)
+
+
+def test_a_decoder_without_dropout_gives_the_same_step_in_micro_batches(tmp_path, model_dirs, corpus_dir):
+    steps = []
+    for most in (4096, 64):
+        config = settings(
+            model_dirs, corpus_dir, "llama", tokens_per_micro_batch=most, lora_dropout=0.0, max_steps=2,
+            tuning_method="full", dtype="float32",
+        )  # fmt: skip
+        _, events = record(config, tmp_path / str(most))
+        steps.append(next(e for e in events if e.kind == "step"))
+    assert steps[0].loss == pytest.approx(steps[1].loss, rel=1e-5)
+    assert steps[0].scores == pytest.approx(steps[1].scores, rel=1e-3)
+
+
+def test_a_stop_between_micro_batches_drops_the_unfinished_step_and_evaluates_nothing_more(
+    tmp_path, model_dirs, corpus_dir
+):
+    events, asked = [], []
+
+    def should_stop():
+        steps = sum(e.kind == "step" for e in events)
+        asked.append(steps)
+        return steps >= 3
+
+    result = train(
+        settings(model_dirs, corpus_dir, max_steps=50, num_train_epochs=50),
+        events.append,
+        output_dir=tmp_path / "adapter",
+        should_stop=should_stop,
+    )
+    assert result.stopped
+    assert result.steps == result.best_step == 3
+    assert result.test == {}
+    after = [e for e in events if e.kind in ("evaluated", "step")]
+    assert after[-1].kind == "step"
+    assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
+    assert read_origin(tmp_path / "adapter").stopped
+
+
+def test_a_stop_before_the_first_step_leaves_no_adapter(tmp_path, model_dirs, corpus_dir):
+    events = []
+    result = train(
+        settings(model_dirs, corpus_dir),
+        events.append,
+        output_dir=tmp_path / "adapter",
+        should_stop=lambda: any(e.kind == "run_started" for e in events),
+    )
+    assert result.stopped
+    assert result.adapter_dir is None
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_it_learns(tmp_path, model_dirs, corpus_dir):
+    config = settings(model_dirs, corpus_dir, "llama", max_steps=60, learning_rate=1e-2, tuning_method="full")
+    _, events = record(config, tmp_path / "adapter")
+    losses = [e.loss for e in events if e.kind == "step"]
+    assert sum(losses[-10:]) < sum(losses[:10])
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"model_name": "/nowhere/model"}, ModelError, "no base model 'model'"),
+        ({"dataset_name": "/nowhere/corpus"}, CorpusError, "corpus"),
+        ({"max_length": 5}, ConfigError, "too short to hold a pair"),
+        ({"max_length": 4000}, ConfigError, "256 tokens at most"),
+        ({"device": "cuda"}, ConfigError, "no cuda device"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_sentence(tmp_path, model_dirs, corpus_dir, change, error, says):
+    with pytest.raises(error, match=says) as caught:
+        train(settings(model_dirs, corpus_dir, **change), output_dir=tmp_path)
+    assert "\n" not in str(caught.value)
+    assert "/nowhere/" not in str(caught.value)
