@@ -32,6 +32,7 @@
     if (!settled) return;
     page = name;
     write();
+    mark();
     window.dispatchEvent(new Event("resize")); // charts that were hidden measure themselves again
   };
   /* The Train page shows this run now: the address names it, and the list of waiting runs looks again. */
@@ -98,9 +99,12 @@
     const { run, state } = event.detail || {};
     if (!run) return;
     states.set(run, state);
-    const on = [...states.values()].some((value) => value === "running" || value === "queued");
-    document.body.classList.toggle("ir-run-on", on);
+    mark();
   });
+  function mark() {
+    const on = [...states.values()].some((value) => value === "running" || value === "queued");
+    document.querySelector("#ir-train")?.toggleAttribute("data-run-on", on);
+  }
 
   /* --- from the window to Python ------------------------------------------------------------------------------------ */
   studio.bridge = (element, trigger) => {
@@ -108,6 +112,7 @@
     window.addEventListener("irtuning:open", (event) => {
       const { page: next, run, adapter } = event.detail || {};
       if (PAGES.includes(next) && (run || adapter)) studio.keep(next, next === "classify" ? { adapter } : { run });
+      if (PAGES.includes(next)) studio.page(next);
       trigger("open", event.detail || {});
     });
   };
@@ -197,6 +202,14 @@
     window.addEventListener("irtuning:queue", soon);
     document.addEventListener("visibilitychange", soon);
     ask();
+  };
+
+  /* --- an answer below the fold is brought into sight -------------------------------------------------------------------- */
+  studio.reveal = (selector) => {
+    const place = document.querySelector(selector);
+    if (!place || place.getBoundingClientRect().top < innerHeight * 0.8) return;
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    place.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
   };
 
   /* --- a file made on demand, fetched once its link stands ------------------------------------------------------------------ */

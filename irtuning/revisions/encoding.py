@@ -33,7 +33,7 @@ _TEMPLATES: dict[tuple[str, bool], str] = {
     ("pair", False): "{before}{pair}{after}",
     ("marked", False): "{marked}",
     ("text", False): "Before: {before} After: {after}",
-    ("instruction", False): _QUESTION + " Before: {before}{pair}After: {after}",
+    ("instruction", False): _QUESTION + " Revision: {marked}",
     ("pair", True): "{before}{pair}{after}",
     ("marked", True): "Revision: {marked}\nIntention:",
     ("text", True): "Before: {before}\nAfter: {after}\nIntention:",
@@ -56,7 +56,7 @@ class Encoding:
     """How a pair becomes a model's input.
 
     Attributes:
-        kind: pair (the two texts), marked (the running text with its changes marked, and the text after),
+        kind: pair (the two texts), marked (the running text once, with its changes marked),
             text (both in one text), instruction (as text, with the question and the possible intentions).
         labels: the possible intentions, which an instruction names.
         max_length: longest input in tokens, special ones included.
@@ -153,7 +153,7 @@ def make_encoding(
         is_decoder: the model reads left to right, so that the question comes last.
         kind: another kind than model and instruction suggest.
     """
-    chosen: Kind = kind or ("instruction" if use_instruction else "text" if is_decoder else "pair")
+    chosen: Kind = kind or ("instruction" if use_instruction else "text" if is_decoder else "marked")
     return Encoding(chosen, tuple(labels), max_length, _TEMPLATES[chosen, is_decoder])
 
 
@@ -176,8 +176,8 @@ def check_pair(before: str, after: str) -> None:
 
 
 def marked(before: str, after: str) -> str:
-    """The running text once, what went and what came in plain markers."""
-    signs = {"delete": "[del] {} [/del]", "insert": "[ins] {} [/ins]", "equal": "{}"}
+    """The running text once: what went in square brackets, what came in braces."""
+    signs = {"delete": "[{}]", "insert": "{{}}", "equal": "{}"}
     pieces = ((op, text.strip()) for op, text in words(before, after))
     return " ".join(signs[op].replace("{}", text) for op, text in pieces if text)
 
@@ -186,11 +186,9 @@ def marked(before: str, after: str) -> str:
 def _least_length(encoding: Encoding, count_tokens: CountTokens, pair_overhead: int) -> int:
     """The shortest maximum length that holds the template and a few tokens of each text."""
     frame = sum(map(count_tokens, encoding._fill("", "")))
-    texts = 2
     if "{marked}" in encoding.template:
-        frame += count_tokens("[del] [/del] [ins] [/ins]")
-        texts = 3
-    return pair_overhead + frame + texts * LEAST_TOKENS
+        frame += count_tokens("[] {}")
+    return pair_overhead + frame + 2 * LEAST_TOKENS
 
 
 def _around_change(before: str, after: str, fits: Callable[[str, str], bool]) -> tuple[str, str]:

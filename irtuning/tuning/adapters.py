@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from safetensors import SafetensorError
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -144,7 +145,7 @@ def load_adapter(model: nn.Module, folder: Path) -> PeftModel:
         raise AdapterError(f"There is no adapter in {folder.name!r}.", "Choose a folder that a finished run has saved.")
     try:
         loaded = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
+    except (RuntimeError, ValueError, KeyError, OSError, SafetensorError) as error:
         raise AdapterError(
             f"The adapter in {folder.name!r} does not fit its base model, or its file is damaged.",
             "Train it again, or choose another adapter.",

@@ -83,6 +83,7 @@ def card(origin: Origin) -> str:
         if "dequantised" in origin.weights
         else ""
     )
+    base, count = origin.base_id, len(origin.labels)
     return f"""---
 base_model: {origin.base_id}
 library_name: peft
@@ -102,9 +103,9 @@ Base model: `{origin.base_id}`, loaded from: {origin.weights}. Corpus: {origin.c
 ## Load it
 
 ```python
-from transformers import AutoModelForSequenceClassification
-from peft import PeftModel
-model = PeftModel.from_pretrained(AutoModelForSequenceClassification.from_pretrained("{origin.base_id}", num_labels={len(origin.labels)}, dtype="float32"), ".")
+import peft, transformers
+base = transformers.AutoModelForSequenceClassification.from_pretrained("{base}", num_labels={count}, dtype="float32")
+model = peft.PeftModel.from_pretrained(base, ".").eval()
 ```
 
 Plain loading gives the network's logits, in the order of the labels above. It leaves out how a pair becomes the model's input

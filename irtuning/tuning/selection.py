@@ -1,6 +1,6 @@
 """Scores in, layers out: the variance split of IR-Tuning, pure and with numpy alone.
 
-Knows no model, no training and no history: carrying old scores over, the initial 1000 and the random first step belong to the policy around it.
+Knows no model, no training and no history: carrying old scores over, the initial 1000 and the random first step are the policy's.
 Source: Liu & Litman, Findings of EMNLP 2025, and the decisions of its reference implementation.
 """
 

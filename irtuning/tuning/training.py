@@ -5,6 +5,8 @@ Knows no run folders, no pages and no rivals: whatever else happens between enco
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,26 +14,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import PrinterCallback, TrainingArguments, set_seed
-from transformers.utils import logging as hf_logging
+from transformers import PrinterCallback, TrainingArguments
 
+from irtuning.catalogue import MODELS
 from irtuning.config import RunConfig
-from irtuning.errors import ConfigError, StopRequested, StudioError
+from irtuning.errors import StopRequested, StudioError
 from irtuning.events import CheckpointSaved, Evaluated, Notice, Phase, RunStarted, Step
-from irtuning.revisions.corpora import Columns, Corpus, load_corpus
-from irtuning.revisions.encoding import Encoding, make_encoding
+from irtuning.revisions.corpora import Corpus, load_corpus
 from irtuning.tuning import adapters
-from irtuning.tuning.batches import Row, Rows
+from irtuning.tuning.batches import Rows
 from irtuning.tuning.callback import LayerwiseCallback
-from irtuning.tuning.device import Device, choose_device, peak_memory_mib
+from irtuning.tuning.card import Origin, write_card
+from irtuning.tuning.device import Device, peak_memory_mib
 from irtuning.tuning.layers import layer_modules
 from irtuning.tuning.metrics import score
-from irtuning.tuning.models import is_decoder, load_config, load_model, load_tokenizer
 from irtuning.tuning.policies import make_policy
-from irtuning.tuning.predicting import predict_logits, softmax
+from irtuning.tuning.preparing import Prepared, columns_of, prepare
 from irtuning.tuning.trainer import StepTrainer
 from irtuning.tuning.validation import Validation, evaluation_steps
-from irtuning.tuning.weights import Weights, find_weights
+from irtuning.tuning.weights import Weights
 
 Emit = Callable[[Any], None]
 
@@ -64,32 +65,6 @@ class TrainResult:
     layers_trained: list[int] = field(default_factory=list)
     seconds: float = 0.0
     peak_memory_mib: float = 0.0
-
-
-@dataclass
-class _Prepared:
-    """A model, its corpus as tokens, and what is needed to predict and save."""
-
-    model: Any
-    tokenizer: Any
-    encoding: Encoding
-    device: Device
-    weights: Weights
-    corpus: Corpus
-    rows: dict[str, list[Row]]
-
-    def truth(self, part: str) -> list[int]:
-        return [row["labels"] for row in self.rows[part]]
-
-    def probabilities(self, part: str, check: Callable[[], None]) -> np.ndarray:
-        logits = predict_logits(
-            self.model,
-            self.rows[part],
-            pad_token_id=self.tokenizer.pad_token_id,
-            dtype=self.device.torch_dtype,
-            check=check,
-        )
-        return softmax(logits)
 
 
 def train(
@@ -129,7 +104,7 @@ def train(
     for text in corpus.notices:
         emit(Notice(level="warning", text=text))
     check()
-    prepared = _prepare(config, corpus, emit, check)
+    prepared = prepare(config, corpus, emit, check)
     result = TrainResult(config, list(corpus.labels), prepared.weights)
     try:
         _fit(config, prepared, result, emit, check, before_training, on_norms)
@@ -152,64 +127,9 @@ def train(
     return result
 
 
-def columns_of(config: RunConfig) -> Columns:
-    """The columns a config names."""
-    return Columns(config.before_column, config.after_column, config.label_column, config.doc_column)
-
-
-def _prepare(config: RunConfig, corpus: Corpus, emit: Emit, check: Callable[[], None]) -> _Prepared:
-    from irtuning.tuning.tokens import tokenise
-
-    hf_logging.disable_progress_bar()
-    hf_logging.set_verbosity_error()
-    device = choose_device(config.device or "auto", config.dtype or "auto")
-    weights = find_weights(config.model_name or "", use_instruction=bool(config.use_instruction))
-    check()
-    set_seed(config.seed or 0)
-    tokenizer = load_tokenizer(weights)
-    model = load_model(
-        weights,
-        tokenizer,
-        list(corpus.labels),
-        dtype=device.torch_dtype,
-        device=device.torch_device,
-        seed=config.seed or 0,
-    )
-    check()
-    if config.max_length > (longest := getattr(model.config, "max_position_embeddings", config.max_length)):
-        raise ConfigError(
-            f"This model reads {longest} tokens at most.", f"Set the maximum length to {longest} or less."
-        )
-    model = adapters.add_lora(model, r=config.lora_r, alpha=config.lora_alpha, dropout=config.lora_dropout)
-    emit(Phase(name="encoding"))
-    encoding = make_encoding(
-        use_instruction=bool(config.use_instruction),
-        is_decoder=is_decoder(load_config(weights)),
-        labels=corpus.labels,
-        max_length=config.max_length,
-    )
-    rows: dict[str, list[Row]] = {}
-    cut = 0
-    for part in ("train", "validation", "test"):
-        revisions = corpus.part(part)
-        rows[part], was_cut = tokenise([(r.before, r.after) for r in revisions], encoding, tokenizer)
-        cut += sum(was_cut)
-        for row, revision in zip(rows[part], revisions, strict=True):
-            row["labels"] = corpus.labels.index(revision.label)
-        check()
-    if cut:
-        emit(
-            Notice(
-                level="info",
-                text=f"{cut} pair{'s are' if cut > 1 else ' is'} longer than {config.max_length} tokens and cut around the change.",
-            )
-        )
-    return _Prepared(model, tokenizer, encoding, device, weights, corpus, rows)
-
-
 def _fit(
     config: RunConfig,
-    prepared: _Prepared,
+    prepared: Prepared,
     result: TrainResult,
     emit: Emit,
     check: Callable[[], None],
@@ -304,25 +224,25 @@ def _arguments(config: RunConfig, device: Device, steps: int) -> TrainingArgumen
     )
 
 
-def _test(prepared: _Prepared, result: TrainResult, emit: Emit, check: Callable[[], None]) -> None:
+def _test(prepared: Prepared, result: TrainResult, emit: Emit, check: Callable[[], None]) -> None:
     emit(Phase(name="evaluating"))
     result.probabilities = prepared.probabilities("test", check)
     result.test, result.confusion = score(prepared.truth("test"), result.probabilities, result.labels)
     emit(Evaluated(step=result.best_step, subset="test", of="network", metrics=result.test, confusion=result.confusion))
 
 
-def _save(prepared: _Prepared, result: TrainResult) -> None:
-    from irtuning.tuning.card import Origin, write_card
-
-    folder = result.adapter_dir
-    folder.mkdir(parents=True, exist_ok=True)
-    adapters.save_adapter(prepared.model, prepared.tokenizer, folder, prepared.weights.base_id)
-    write_card(
-        folder,
-        Origin(
+def _save(prepared: Prepared, result: TrainResult) -> None:
+    """Writes the adapter's folder in one move: a process that dies meanwhile leaves no half of one."""
+    folder, name = result.adapter_dir, result.config.model_name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".adapter-", dir=folder.parent))
+    scratch.chmod(0o755)
+    try:
+        adapters.save_adapter(prepared.model, prepared.tokenizer, scratch, prepared.weights.base_id)
+        origin = Origin(
             labels=result.labels,
             encoding=prepared.encoding.to_dict(),
-            model_name=shareable(result.config.model_name),
+            model_name=name if name in MODELS else prepared.weights.base_id,
             base_id=prepared.weights.base_id,
             weights=prepared.weights.origin,
             dtype=prepared.device.dtype,
@@ -331,18 +251,13 @@ def _save(prepared: _Prepared, result: TrainResult) -> None:
             method=result.config.tuning_method,
             step=result.best_step,
             stopped=result.stopped,
-        ),
-    )
-
-
-def shareable(name: str | None) -> str:
-    """A model's or corpus's name without a path of this machine: a local folder or file becomes its last name."""
-    text = name or ""
-    return (
-        Path(text).expanduser().resolve().name
-        if Path(text).expanduser().exists() or text.startswith((".", "/", "~"))
-        else text
-    )
+        )
+        write_card(scratch, origin)
+        if folder.exists():
+            shutil.rmtree(folder)
+        scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _explain(error: Exception) -> StudioError:

@@ -30,6 +30,7 @@ EXAMPLES = (
 )
 """Three pairs to try: a name for the button, before, after."""
 EMPTY = '<div class="ir-empty">The answer appears here: the intention, how sure it is, and the words that changed.</div>'
+REVEAL = "() => irtuning.reveal('#ir-answer-panel')"
 NO_ADAPTER = "No adapter is here yet: train a run first, then try it here."
 
 
@@ -59,7 +60,7 @@ class ClassifyPage:
 def adapter_title(entry: Mapping[str, Any]) -> str:
     """An adapter in one line: where it comes from, its model and corpus, its macro-F1 beside the floor's."""
     model = title_of(catalogue.MODELS, entry.get("model"))
-    corpus = title_of(catalogue.CORPORA, entry.get("corpus")).split(",")[0]
+    corpus = title_of(catalogue.CORPORA, entry.get("corpus")).partition(",")[0]
     words = f"{model} on {corpus}"
     if entry.get("macro_f1") is not None:
         words += f", macro-F1 {score(entry['macro_f1'])}"
@@ -92,11 +93,11 @@ def classify_page(studio: Studio) -> ClassifyPage:
             return warning(error)
 
     shown = {**QUIET, "show_progress": "minimal"}
-    go.click(ask, [adapter, before, after], answer, **shown)
+    go.click(ask, [adapter, before, after], answer, **shown).then(None, None, None, js=REVEAL)
     for button, (_, old, new) in zip(examples, EXAMPLES, strict=True):
         button.click(lambda old=old, new=new: (old, new), None, [before, after], **QUIET).then(
             ask, [adapter, before, after], answer, **shown
-        )
+        ).then(None, None, None, js=REVEAL)
     adapter.input(lambda name, old, new: ask(name, old, new) if old or new else gr.skip(), [adapter, before, after], answer, **shown)
     adapter.input(None, adapter, None, js="(adapter) => irtuning.keep('classify', adapter ? {adapter} : {})")
     return ClassifyPage(adapter, studio)

@@ -34,7 +34,7 @@ def run_row(row: Mapping[str, Any], picture: str) -> str:
     """One run."""
     badge = '<span class="ir-badge">recorded</span>' if row.get("recorded") else ""
     facts = " · ".join(text(part) for part in (
-        title_of(catalogue.MODELS, row.get("model")), title_of(catalogue.CORPORA, row.get("corpus")),
+        title_of(catalogue.MODELS, row.get("model")), title_of(catalogue.CORPORA, row.get("corpus")).partition(",")[0],
         METHODS.get(row.get("method") or "", row.get("method") or ""), "" if row.get("recorded") else ago(row.get("started")),
     ) if part)
     return (

@@ -59,16 +59,15 @@ class Starter:
         Raises:
             StudioError: it cannot run here.
         """
-        asked = config
+        taken = self._checked(config, preset, own_corpus)
         with self._lock:
             now = self._clock()
             before = self._last.get(visitor)
-            if before and now - before[0] < DOUBLE_CLICK_SECONDS and before[1] == asked:
+            if before and now - before[0] < DOUBLE_CLICK_SECONDS and before[1] == config:
                 return before[2], ""
-            config = self._checked(config, preset, own_corpus)
-            given = self._studio.launcher.submit(config, preset or None)
+            given = self._studio.launcher.submit(taken, preset or None)
             self._last = {who: last for who, last in self._last.items() if now - last[0] < DOUBLE_CLICK_SECONDS}
-            self._last[visitor] = (self._clock(), asked, given["run"])
+            self._last[visitor] = (now, config, given["run"])
         place = given["place"]
         return given["run"], f"It waits, {plural(place, 'run')} before it." if place else ""
 

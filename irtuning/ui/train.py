@@ -32,6 +32,7 @@ from irtuning.ui.words import text
 LATEST = {**QUIET, "trigger_mode": "always_last"}
 """For handlers that only describe the form: of many changes the last one counts."""
 SHOW_RUN = "(run) => irtuning.show('train', run)"
+SHOW_STARTED = "(run, message) => { if (!message.includes('ir-warning')) irtuning.show('train', run); }"
 
 _SNIPPETS = """
 <div class="ir-two-buttons">
@@ -171,7 +172,9 @@ def _wire_start(page: TrainPage, start: gr.Button, message: gr.HTML) -> None:
             return gr.skip(), warning(error)
         return run, told(words)
 
-    start.click(begin, page.inputs, [page.live, message], **QUIET).then(None, page.live, None, js=SHOW_RUN)
+    start.click(begin, page.inputs, [page.live, message], **QUIET).then(
+        None, [page.live, message], None, js=SHOW_STARTED
+    )
 
 
 def _chosen_run(event: gr.EventData) -> str:

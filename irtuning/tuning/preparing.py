@@ -1,0 +1,113 @@
+"""Everything that stands before the first step: device, weights, tokenizer, model with adapters, corpus as tokens.
+
+Knows no training loop and no run folders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from transformers import set_seed
+from transformers.utils import logging as hf_logging
+
+from irtuning.config import RunConfig
+from irtuning.errors import ConfigError
+from irtuning.events import Notice, Phase
+from irtuning.revisions.corpora import Columns, Corpus
+from irtuning.revisions.encoding import Encoding, make_encoding
+from irtuning.tuning import adapters
+from irtuning.tuning.batches import Row
+from irtuning.tuning.device import Device, choose_device
+from irtuning.tuning.models import is_decoder, load_config, load_model, load_tokenizer
+from irtuning.tuning.predicting import predict_logits, softmax
+from irtuning.tuning.tokens import tokenise
+from irtuning.tuning.weights import Weights, find_weights
+
+
+@dataclass
+class Prepared:
+    """A model, its corpus as tokens, and what is needed to predict and save."""
+
+    model: Any
+    tokenizer: Any
+    encoding: Encoding
+    device: Device
+    weights: Weights
+    corpus: Corpus
+    rows: dict[str, list[Row]]
+
+    def truth(self, part: str) -> list[int]:
+        """True label indices of a part."""
+        return [row["labels"] for row in self.rows[part]]
+
+    def probabilities(self, part: str, check: Callable[[], None]) -> np.ndarray:
+        """Probabilities of a part, shape (rows, labels)."""
+        logits = predict_logits(
+            self.model,
+            self.rows[part],
+            pad_token_id=self.tokenizer.pad_token_id,
+            dtype=self.device.torch_dtype,
+            check=check,
+        )
+        return softmax(logits)
+
+
+def columns_of(config: RunConfig) -> Columns:
+    """The columns a config names."""
+    return Columns(config.before_column, config.after_column, config.label_column, config.doc_column)
+
+
+def prepare(config: RunConfig, corpus: Corpus, emit: Callable[[Any], None], check: Callable[[], None]) -> Prepared:
+    """Loads what a resolved config names and turns the corpus into tokens.
+
+    Raises:
+        StudioError: something about model, device or lengths is wrong.
+    """
+    hf_logging.disable_progress_bar()
+    hf_logging.set_verbosity_error()
+    device = choose_device(config.device or "auto", config.dtype or "auto")
+    weights = find_weights(config.model_name or "", use_instruction=bool(config.use_instruction))
+    check()
+    set_seed(config.seed or 0)
+    tokenizer = load_tokenizer(weights)
+    model = load_model(
+        weights,
+        tokenizer,
+        list(corpus.labels),
+        dtype=device.torch_dtype,
+        device=device.torch_device,
+        seed=config.seed or 0,
+    )
+    check()
+    if config.max_length > (longest := getattr(model.config, "max_position_embeddings", config.max_length)):
+        raise ConfigError(
+            f"This model reads {longest} tokens at most.", f"Set the maximum length to {longest} or less."
+        )
+    model = adapters.add_lora(model, r=config.lora_r, alpha=config.lora_alpha, dropout=config.lora_dropout)
+    emit(Phase(name="encoding"))
+    encoding = make_encoding(
+        use_instruction=bool(config.use_instruction),
+        is_decoder=is_decoder(load_config(weights)),
+        labels=corpus.labels,
+        max_length=config.max_length,
+    )
+    rows: dict[str, list[Row]] = {}
+    cut = 0
+    for part in ("train", "validation", "test"):
+        revisions = corpus.part(part)
+        rows[part], was_cut = tokenise([(r.before, r.after) for r in revisions], encoding, tokenizer)
+        cut += sum(was_cut)
+        for row, revision in zip(rows[part], revisions, strict=True):
+            row["labels"] = corpus.labels.index(revision.label)
+        check()
+    if cut:
+        emit(
+            Notice(
+                level="info",
+                text=f"{cut} pair{'s are' if cut > 1 else ' is'} longer than {config.max_length} tokens and cut around the change.",
+            )
+        )
+    return Prepared(model, tokenizer, encoding, device, weights, corpus, rows)

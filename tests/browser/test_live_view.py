@@ -1,0 +1,323 @@
+"""The live view in a real chromium, on runs that are written while it looks."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlparse
+
+import pytest
+
+from irtuning import events
+from irtuning.insight.columns import merge_columns
+from irtuning.insight.history import RunHistory
+from irtuning.ui import live
+from irtuning.ui.updates import step_row, whole
+from tests.browser.live_serving import launch, live_run, served
+from tests.simulated import plain, simulate, write_run
+
+pytestmark = pytest.mark.browser
+sync_api = pytest.importorskip("playwright.sync_api")
+expect = sync_api.expect
+PATIENCE = 25_000
+expect.set_options(timeout=PATIENCE)
+CHART = ".irl-chart"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def address(home):
+    with served(home) as where:
+        yield where
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_api.sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium, address):
+    """Opens a run; at the end no script may have failed and no other host been asked."""
+    contexts, faults = [], []
+
+    def open_page(run: str, **options):
+        context = chromium.new_context(viewport={"width": 1280, "height": 900}, **options) if "viewport" not in options \
+            else chromium.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+        page.on("request", lambda r: faults.append(r.url) if urlparse(r.url).hostname not in (None, "", "127.0.0.1") else None)
+        page.add_init_script(
+            "window.told = {painted: [], state: [], open: []};"
+            "for (const name of ['painted', 'state', 'open'])"
+            "  window.addEventListener('irtuning:' + name, (event) => told[name].push(event.detail));"
+        )
+        page.goto(f"{address}?run={run}", wait_until="domcontentloaded")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+@pytest.fixture
+def follow(home):
+    """Starts runs that are written live; none outlives its test."""
+    writers = []
+
+    def start(run: str, **options):
+        writers.append(live_run(home, run, **options))
+        return writers[-1]
+
+    yield start
+    for writer in writers:
+        writer.kill()
+        writer.wait(10)
+
+
+def painted(page, step: int) -> None:
+    page.wait_for_function("(step) => told.painted.some((seen) => seen.step >= step)", arg=step)
+
+
+def spot(page, layer: int, step: int) -> tuple[float, float]:
+    """Where a cell is on the screen."""
+    return tuple(page.evaluate(
+        "([layer, step]) => { const node = document.querySelector('.irl-chart'), box = node.getBoundingClientRect(),"
+        " {xaxis, yaxis} = node._fullLayout; return [box.left + xaxis._offset + xaxis.d2p(step), box.top + yaxis._offset + yaxis.d2p(layer)]; }",
+        [layer, step],
+    ))
+
+
+def visible_range(page) -> list[float]:
+    return page.evaluate("document.querySelector('.irl-chart').layout.xaxis.range")
+
+
+def cells(page, name: str) -> list[list[float | None]]:
+    return page.evaluate(
+        "(name) => { const node = document.querySelector('.irl-chart');"
+        " return node.data[node.layout.meta.traces[name]].z.map((row) => Array.from(row)); }", name,
+    )
+
+
+def test_a_run_is_followed_on_one_node_that_keeps_its_zoom_and_its_step(visit, follow):
+    follow("swift-otter-0001", steps=40, every=0.4)
+    page = visit("swift-otter-0001")
+    painted(page, 5)
+    page.evaluate("document.querySelector('.irl-chart').mark = document.querySelector('.irl-chart .main-svg').mark = 7")
+    expect(page.locator(".irl-facts")).to_contain_text("of 40")
+    assert page.title().endswith("% · swift-otter")
+    (left, top), (right, _) = spot(page, 20, 1), spot(page, 20, 4)
+    page.mouse.move(left, top)
+    page.mouse.down()
+    page.mouse.move(right, top + 5, steps=4)
+    page.mouse.up()
+    zoom = visible_range(page)
+    assert zoom[1] - zoom[0] < 5
+    page.mouse.click(*spot(page, 9, 3))
+    expect(page.locator(".irl-why h3")).to_have_text("Why these layers at step 3")
+    seen = page.evaluate("told.painted.at(-1).step")
+    painted(page, seen + 4)
+    assert visible_range(page) == zoom
+    expect(page.locator(".irl-why h3")).to_have_text("Why these layers at step 3")
+    page.get_by_role("button", name="All steps").click()
+    page.get_by_role("button", name="Back to live").click()
+    expect(page.locator(".irl-badge")).to_have_text("finished")
+    expect(page.locator(".irl-why h3")).to_have_text("Why these layers at step 40")
+    assert visible_range(page) == [0.5, 40.5]
+    assert page.title() == "✓ swift-otter"
+    assert page.evaluate("[document.querySelector('.irl-chart').mark, document.querySelector('.irl-chart .main-svg').mark]") == [7, 7]
+    expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+    assert [change["state"] for change in page.evaluate("told.state")] == ["running", "finished"]
+    page.get_by_role("button", name="Try its adapter").click()
+    assert page.evaluate("told.open") == [{"page": "classify", "adapter": "swift-otter-0001"}]
+
+
+def test_what_is_drawn_is_what_was_chosen(visit, home):
+    made = plain(*simulate(layers=12, steps=30))
+    write_run(home, "calm-heron-0001", simulate(layers=12, steps=30))
+    page = visit("calm-heron-0001")
+    painted(page, 30)
+    history = RunHistory()
+    history.feed(made)
+    trained, frozen = cells(page, "trained"), cells(page, "frozen")
+    for layer in range(12):
+        ratio = None
+        for column in range(30):
+            if history.selected[column, layer]:
+                ratio = history.scores[column, layer] / history.medians[column]
+                assert trained[layer][column] == pytest.approx(ratio, rel=1e-3) and frozen[layer][column] is None
+            else:
+                assert trained[layer][column] is None
+                assert frozen[layer][column] == (None if ratio is None else pytest.approx(ratio, rel=1e-3))
+
+
+def test_another_run_is_shown_on_the_same_node(visit, home):
+    write_run(home, "first-finch-0001", simulate(layers=6, steps=20))
+    write_run(home, "second-finch-0002", simulate(layers=30, steps=25, method="full"), config={"tuning_method": "full"})
+    page = visit("first-finch-0001")
+    painted(page, 20)
+    page.evaluate("document.querySelector('.irl-chart').mark = 7")
+    page.get_by_role("textbox", name="run").fill("second-finch-0002")
+    page.get_by_role("textbox", name="run").press("Enter")
+    painted(page, 25)
+    expect(page.locator(".irl-name")).to_have_text("second-finch")
+    expect(page.locator(".irl-told").first).to_have_text("Every layer trains at every step.")
+    assert page.evaluate("document.querySelector('.irl-chart').mark") == 7 and len(cells(page, "trained")) == 30
+    page.get_by_role("textbox", name="run").fill("no-such-run")
+    page.get_by_role("textbox", name="run").press("Enter")
+    expect(page.locator(".irl-said")).to_contain_text("There is no run called")
+
+
+def test_markup_is_shown_as_text(visit, home):
+    made = list(simulate(layers=6, steps=5))
+    notice = events.Notice(level="warning", text="<img src=x onerror='window.bad = 1'>")
+    failed = events.Failed(what="It broke on <b>this</b>.", advice="Look at <i>that</i>.")
+    write_run(home, "odd-vole-0001", iter([*made[:-3], notice, failed]), config={"name": "<u>odd</u>"})
+    page = visit("odd-vole-0001")
+    expect(page.locator(".irl-notices li")).to_have_text(notice.text)
+    expect(page.locator(".irl-name")).to_have_text("<u>odd</u>")
+    expect(page.locator(".irl-said")).to_have_text("It broke on <b>this</b>. Look at <i>that</i>.")
+    assert page.locator(".ir-live :is(img, b, i, u)").count() == 0 and page.evaluate("window.bad") is None
+
+
+def test_arrow_keys_move_over_the_cells(visit, home):
+    write_run(home, "keen-lark-0001", simulate(layers=8, steps=12))
+    page = visit("keen-lark-0001")
+    painted(page, 12)
+    page.locator(CHART).focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(".irl-tip-title")).to_have_text("layer 5, step 11")
+    expect(page.locator(".irl-why h3")).to_have_text("Why these layers at step 11")
+    page.keyboard.press("Home")
+    expect(page.locator(".irl-told").first).to_have_text("Nothing was measured yet: the first choice is random.")
+    page.keyboard.press("Escape")
+    expect(page.locator(".irl-tip")).to_be_hidden()
+    expect(page.locator(".irl-why h3")).to_have_text("Why these layers at step 12")
+
+
+def test_hover_tells_layer_step_score_and_choice(visit, home):
+    write_run(home, "late-lark-0001", simulate(layers=8, steps=12))
+    history = RunHistory()
+    history.feed(plain(*simulate(layers=8, steps=12)))
+    layer = int((~history.selected[11]).argmax())
+    page = visit("late-lark-0001")
+    painted(page, 12)
+    page.mouse.move(*spot(page, layer, 12))
+    told = page.locator(".irl-tip").inner_text().split("\n")
+    last = int(history.last_measured(13)[layer])
+    assert told[0] == f"layer {layer}, step 12" and told[1].startswith(f"last score {history.scores[last, layer]:.4g}"[:15])
+    assert told[2:] == ["frozen in this step", f"last measured in step {last + 1}"]
+    page.mouse.move(5, 5)
+    expect(page.locator(".irl-tip")).to_be_hidden()
+
+
+def test_on_a_phone_a_tap_does_what_a_hover_does_and_nothing_is_cut(visit, home):
+    write_run(home, "small-wren-0001", simulate(layers=30, steps=60))
+    page = visit("small-wren-0001", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    painted(page, 60)
+    page.locator(CHART).scroll_into_view_if_needed()
+    page.touchscreen.tap(*spot(page, 12, 30))
+    expect(page.locator(".irl-tip-title")).to_have_text("layer 12, step 30")
+    expect(page.locator(".irl-why h3")).to_have_text("Why these layers at step 30")
+    page.touchscreen.tap(20, 20)
+    expect(page.locator(".irl-tip")).to_be_hidden()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    rows = page.evaluate("document.querySelector('.irl-chart')._fullLayout.yaxis._length") / 30
+    sizes = page.evaluate(
+        "[...document.querySelectorAll('.ir-live *')].filter((e) => e.childElementCount === 0 && e.textContent.trim() && e.getClientRects().length)"
+        ".map((e) => parseFloat(getComputedStyle(e).fontSize))"
+    )
+    assert rows >= 10 and min(sizes) >= 12
+
+
+def test_colours_follow_the_page_and_the_zoom_stays(visit, home):
+    write_run(home, "dark-crow-0001", simulate(layers=6, steps=30))
+    page = visit("dark-crow-0001")
+    painted(page, 30)
+    (left, top), (right, _) = spot(page, 2, 5), spot(page, 2, 20)
+    page.mouse.move(left, top)
+    page.mouse.down()
+    page.mouse.move(right, top + 5, steps=4)
+    page.mouse.up()
+    zoom = visible_range(page)
+    page.evaluate("document.body.classList.toggle('dark')")
+    page.wait_for_function("document.querySelector('.irl-chart').data[1].colorscale[0][1] === '#2f6fb5'")
+    assert visible_range(page) == zoom != [0.5, 30.5]
+
+
+def test_relative_and_raw_norms(visit, home):
+    write_run(home, "raw-robin-0001", simulate(layers=6, steps=30))
+    page = visit("raw-robin-0001")
+    painted(page, 30)
+    page.get_by_role("button", name="raw").click()
+    history = RunHistory()
+    history.feed(plain(*simulate(layers=6, steps=30)))
+    layer = int(history.selected[29].argmax())
+    page.wait_for_function("(most) => document.querySelector('.irl-chart').data[1].zmax > most", arg=1.2)
+    assert cells(page, "trained")[layer][29] == pytest.approx(history.scores[29, layer], rel=1e-3)
+
+
+def test_stop_is_asked_for_once_and_said(visit, follow, home):
+    follow("long-loon-0001", steps=400, every=0.3)
+    page = visit("long-loon-0001")
+    painted(page, 2)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("button", name="Stopping …")).to_be_disabled()
+    assert (home / "long-loon-0001" / "stop").exists()
+
+
+def test_a_run_whose_process_is_gone_is_lost_with_advice(visit, follow):
+    writer = follow("lone-lynx-0001", steps=400, every=0.2)
+    page = visit("lone-lynx-0001")
+    painted(page, 3)
+    writer.kill()
+    writer.wait(10)
+    expect(page.locator(".irl-badge")).to_have_text("lost")
+    expect(page.locator(".irl-said")).to_contain_text("Run it again with the same settings.")
+
+
+def test_before_training_the_phase_is_told_with_its_seconds(visit, home):
+    write_run(home, "slow-stoat-0001", iter(list(simulate(steps=3))[:2]))
+    page = visit("slow-stoat-0001")
+    expect(page.locator(".irl-name")).to_have_text("slow-stoat")
+    expect(page.locator(".irl-badge")).to_have_text("waiting")
+    expect(page.locator(".irl-body")).to_be_hidden()
+
+
+@pytest.mark.parametrize(("layers", "steps"), [(6, 1500), (80, 700)])
+def test_the_browser_merges_columns_as_the_server_does(chromium, layers, steps):
+    made = plain(*simulate(layers=layers, steps=steps, evaluate_every=10**6))
+    history = RunHistory()
+    history.feed(made)
+    page = chromium.new_page()
+    parts = "\n".join((live.ASSETS / "live" / f"{name}.js").read_text() for name in ("numbers", "series"))
+    page.add_script_tag(content=parts + "\nwindow.Series = Series;")
+    answer = {"head": {"layers": layers, "steps": steps}, **json.loads(json.dumps(whole(history, 0.0)))}
+    rows = [step_row(event) for event in made if event["kind"] == "step"]
+    width, one, two, masks = page.evaluate(
+        """([answer, rows, layers, steps]) => {
+            const whole = new Series(), grown = new Series();
+            whole.reset(answer);
+            grown.clear(layers, steps);
+            if (!rows.every((row) => grown.append(row))) throw new Error("a step was refused");
+            const flat = (series) => series.trainedCells.concat(series.frozenCells).map((row) => Array.from(row, (v) => v ?? -1));
+            return [grown.width, flat(whole), flat(grown), grown.append(rows[0])];
+        }""",
+        [answer, rows, layers, steps],
+    )
+    page.close()
+    assert width == merge_columns(history).width > 1 and masks is False
+    for first, second in zip(one, two, strict=True):
+        assert first == pytest.approx(second, rel=5e-3)
