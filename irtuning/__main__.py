@@ -21,6 +21,7 @@ from irtuning.config import RunConfig, explain
 from irtuning.errors import ConfigError, StudioError
 
 Flags = Annotated[RunConfig, Parameter(name="*")]
+NOTHING_GIVEN = RunConfig()
 
 app = App(
     name="python -m irtuning",
@@ -33,7 +34,7 @@ app.command(runs_app)
 
 @app.command
 def train(
-    config: Flags = RunConfig(),
+    config: Flags = NOTHING_GIVEN,
     *,
     preset: Literal["thirty-seconds", "real-llm", "paper"] | None = None,
     output_dir: Path | None = None,

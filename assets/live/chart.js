@@ -42,9 +42,17 @@ class LiveChart {
   /* Moves the cursor alone: no data is drawn again. */
   async point(series, cursor) {
     if (!this.drawn) return;
-    const layout = { shapes: this.node.layout.shapes, annotations: this.node.layout.annotations };
-    fillCursor(layout, this.meta, series, cursor);
-    await Plotly.relayout(this.node, layout);
+    const { shapes, annotations } = this.node.layout;
+    const next = { shapes: shapes.map((shape) => ({ ...shape })), annotations: annotations.map((one) => ({ ...one })) };
+    fillCursor(next, this.meta, series, cursor);
+    // By single values: whole lists would make plotly draw everything again.
+    const changes = {};
+    for (const name of ["shapes", "annotations"]) {
+      next[name].forEach((one, i) => Object.entries(one).forEach(([key, value]) => {
+        if (typeof value !== "object" && value !== this.node.layout[name][i][key]) changes[`${name}[${i}].${key}`] = value;
+      }));
+    }
+    if (Object.keys(changes).length) await Plotly.relayout(this.node, changes);
   }
 
   async resize() {
@@ -99,10 +107,8 @@ function fillLive(data, layout, meta, series, cursor) {
   const edges = series.edges();
   const centers = series.centers();
   const counts = series.counts();
-  const [low, high] = series.scale || [0.8, 1.2];
-  for (const [name, cells] of [["frozen", series.frozenCells], ["trained", series.trainedCells]]) {
-    Object.assign(data[traces[name]], { x: edges, z: edges.length ? cells : [], zmin: low, zmax: high });
-  }
+  Object.assign(data[traces.cells], { x: edges, z: edges.length ? series.cells : [] });
+  if (series.scale) meta.scale = series.scale;
   const steps = Math.max(1, series.last - series.first + 1);
   data[traces.share].x = Array.from(series.trainedSteps, (count) => (series.columns.length ? count / steps : null));
   Object.assign(data[traces.count], { x: edges, y: counts.length ? [...counts, counts[counts.length - 1]] : [] });

@@ -66,7 +66,6 @@ class Series {
       if (!Number.isNaN(losses[c])) [made.lossSum, made.lossN] = [losses[c] * n, n];
       this.columns.push(made);
     }
-    this.rebuild();
     this.rescale();
   }
 
@@ -123,13 +122,13 @@ class Series {
   /* ---- what the picture shows ---- */
 
   rebuild() {
-    this.trainedCells = Array.from({ length: this.layers }, () => []);
-    this.frozenCells = Array.from({ length: this.layers }, () => []);
+    this.cells = Array.from({ length: this.layers }, () => []);
     this.carried = [];
     for (let c = 0; c < this.columns.length; c++) this.fill(c);
   }
 
-  /* The cells of one column: trained in at least half of its steps, else frozen with the value it was last measured with. */
+  /* The cells of one column: trained in at least half of its steps, else frozen with the value it was last measured with.
+     Frozen ones are shaded from 0 to 1 along the scale, trained ones from 1 to 2; null: never measured. */
   fill(c) {
     const column = this.columns[c];
     const before = c ? this.carried[c - 1] : null;
@@ -137,12 +136,16 @@ class Series {
     for (let l = 0; l < this.layers; l++) {
       const value = this.value(column, l);
       carried[l] = Number.isNaN(value) ? (before ? before[l] : NaN) : value;
-      const shown = Number.isNaN(carried[l]) ? null : carried[l];
       const trains = column.trained[l] * 2 >= column.n;
-      this.trainedCells[l][c] = trains ? shown : null;
-      this.frozenCells[l][c] = trains ? null : shown;
+      this.cells[l][c] = Number.isNaN(carried[l]) ? null : this.shade(carried[l]) + (trains ? 1 : 0);
     }
     this.carried[c] = carried;
+  }
+
+  /* Strictly between 0 and 1, so that frozen and trained never meet. */
+  shade(value) {
+    const [low, high] = this.scale || [0.8, 1.2];
+    return Math.min(0.999, Math.max(0.001, (value - low) / (high - low)));
   }
 
   value(column, layer) {
@@ -173,11 +176,11 @@ class Series {
     }
     if (high - low < 1e-9 * Math.abs(high) || high === low) [low, high] = [low * 0.9, high * 1.1 || 1];
     this.scale = [low, high];
+    this.rebuild();
   }
 
   setRelative(relative) {
     this.relative = relative;
-    this.rebuild();
     this.rescale();
   }
 

@@ -1,7 +1,7 @@
 /* View: one run in one element. Asks the server for what is new, hands it to the series, lets header, chart and panel show it.
    Text that people wrote is only ever set as textContent. */
 
-const PACE = { live: 110, queued: 500, hidden: 2000, lost: 5000, failing: 3000 }; // milliseconds between an answer and the next question
+const PACE = { live: 90, queued: 500, hidden: 2000, lost: 5000, failing: 3000 }; // milliseconds between an answer and the next question
 const WAIT = 2500; // milliseconds that the server may wait for something new before it answers
 const WHY_EVERY = 600; // milliseconds between two looks at the why panel while a run is live
 const WIDE = 720; // pixels from which the panel stands beside the chart
@@ -108,7 +108,7 @@ class View {
     if (ENDED.includes(this.state)) return Infinity;
     if (!this.visible()) return PACE.hidden;
     if (this.state === "queued") return PACE.queued;
-    return Math.max(PACE.live, Math.min(600, 2 * (this.drawTime || 0)));
+    return Math.max(PACE.live, Math.min(600, 1.5 * (this.drawTime || 0)));
   }
 
   wake() {

@@ -12,7 +12,7 @@ from irtuning.figures.theme import FONT, SMALL, Theme
 Figure = dict[str, Any]
 """A plotly figure as plain data: data, layout, config."""
 
-TRACES = ("frozen", "trained", "share", "count", "loss", "smooth", "floor", "network")
+TRACES = ("cells", "share", "count", "loss", "smooth", "floor", "network")
 SHAPES = ("cursor", "cell")
 ANNOTATIONS = ("count_now", "loss_now", "f1_now")
 
@@ -33,7 +33,7 @@ def live_figure(*, layers: int, steps: int, theme: Theme, wide: bool) -> Figure:
         theme: colours. wide: two columns beside each other (else a phone).
 
     Returns:
-        Eight panels' worth of empty traces on one step axis `x`: heatmaps (y), count trained (y2), loss (y3), macro-F1 (y4);
+        Eight panels' worth of empty traces on one step axis `x`: heatmap (y), count trained (y2), loss (y3), macro-F1 (y4);
         bars of how often each layer trained on `x2`, y.
     """
     heat = row_height(layers) * layers
@@ -91,14 +91,15 @@ def live_figure(*, layers: int, steps: int, theme: Theme, wide: bool) -> Figure:
             "ramp": list(theme.ramp),
             "frozen": list(theme.frozen),
             "accent": theme.accent_text,
+            "scale": [0.8, 1.2],
         },
     }
-    cells = {"type": "heatmap", "x": [], "y": list(range(layers)), "z": [], "showscale": False, "zsmooth": False,
-             "ygap": 1 if row_height(layers) >= 6 else 0, "hoverinfo": "skip", "zmin": 0.8, "zmax": 1.2, "zauto": False}
     line = {"type": "scatter", "mode": "lines", "x": [], "y": [], "hoverinfo": "skip"}
     data = [
-        {**cells, "colorscale": theme.scale(theme.frozen)},
-        {**cells, "colorscale": theme.scale(theme.ramp)},
+        # Frozen from 0 to 1, trained from 1 to 2, never measured null: one heatmap, since two take twice as long to draw.
+        {"type": "heatmap", "x": [], "y": list(range(layers)), "z": [], "showscale": False, "zsmooth": False,
+         "ygap": 1 if row_height(layers) >= 6 else 0, "hoverinfo": "skip", "zmin": 0, "zmax": 2, "zauto": False,
+         "colorscale": theme.cells},
         {"type": "bar", "orientation": "h", "x": [], "y": list(range(layers)), "xaxis": "x2", "yaxis": "y",
          "marker": {"color": theme.bar}, "hoverinfo": "skip"},
         {**line, "yaxis": "y2", "line": {"color": theme.bar, "width": 1.2, "shape": "hv"}, "fill": "tozeroy",

@@ -45,9 +45,11 @@ class Theme:
     ramp: tuple[str, ...]
     frozen: tuple[str, ...]
 
-    def scale(self, colours: tuple[str, ...]) -> list[list[float | str]]:
-        """Colours as a plotly colour scale, evenly spaced."""
-        return [[i / (len(colours) - 1), colour] for i, colour in enumerate(colours)]
+    @property
+    def cells(self) -> list[list[float | str]]:
+        """A plotly colour scale whose lower half is the frozen ramp and whose upper half the trained one."""
+        low = [[0.5 * i / (len(self.frozen) - 1), colour] for i, colour in enumerate(self.frozen)]
+        return low + [[0.5 + 0.5 * i / (len(self.ramp) - 1), colour] for i, colour in enumerate(self.ramp)]
 
 
 LIGHT = Theme(

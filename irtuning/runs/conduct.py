@@ -151,10 +151,8 @@ def _wrong_rows(result: TrainResult, rival: _Floor) -> list[dict[str, Any]]:
 
 def _verdict(closing: dict[str, Any]) -> str:
     network, floor, gap = closing["network"]["macro_f1"], closing["floor"]["macro_f1"], closing["difference"]
-    if not gap["clear"]:
-        judged = "no clear difference to"
-    else:
-        judged = "above" if gap["macro_f1"] > 0 else "below"
+    side = "above" if gap["macro_f1"] > 0 else "below"
+    judged = side if gap["clear"] else "no clear difference to"
     return f"Macro-F1 {network:.3f} on {gap['rows']} held-out revisions, {judged} the bag of edits ({floor:.3f})."
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from urllib.parse import urlparse
 
+import numpy as np
 import pytest
 
 from irtuning import events
@@ -102,11 +103,13 @@ def visible_range(page) -> list[float]:
     return page.evaluate("document.querySelector('.irl-chart').layout.xaxis.range")
 
 
-def cells(page, name: str) -> list[list[float | None]]:
-    return page.evaluate(
-        "(name) => { const node = document.querySelector('.irl-chart');"
-        " return node.data[node.layout.meta.traces[name]].z.map((row) => Array.from(row)); }", name,
+def cells(page) -> tuple[list[list[float | None]], float, float]:
+    """Shades, layer by column (frozen from 0 to 1, trained from 1 to 2, never measured None), and what 0 and 1 stand for."""
+    shades, scale = page.evaluate(
+        "() => { const node = document.querySelector('.irl-chart'), meta = node.layout.meta;"
+        " return [node.data[meta.traces.cells].z.map((row) => Array.from(row)), meta.scale]; }"
     )
+    return shades, *scale
 
 
 def test_a_run_is_followed_on_one_node_that_keeps_its_zoom_and_its_step(visit, follow):
@@ -149,16 +152,17 @@ def test_what_is_drawn_is_what_was_chosen(visit, home):
     painted(page, 30)
     history = RunHistory()
     history.feed(made)
-    trained, frozen = cells(page, "trained"), cells(page, "frozen")
+    shades, low, high = cells(page)
+    ratios = history.scores / history.medians[:, None]
+    np.testing.assert_allclose([low, high], np.nanpercentile(ratios, [5, 95]), rtol=1e-5)
     for layer in range(12):
-        ratio = None
+        shade = None
         for column in range(30):
-            if history.selected[column, layer]:
-                ratio = history.scores[column, layer] / history.medians[column]
-                assert trained[layer][column] == pytest.approx(ratio, rel=1e-3) and frozen[layer][column] is None
-            else:
-                assert trained[layer][column] is None
-                assert frozen[layer][column] == (None if ratio is None else pytest.approx(ratio, rel=1e-3))
+            trains = history.selected[column, layer]
+            if trains:
+                shade = min(0.999, max(0.001, (ratios[column, layer] - low) / (high - low)))
+            expected = None if shade is None else pytest.approx(shade + trains, abs=1e-4)
+            assert shades[layer][column] == expected
 
 
 def test_another_run_is_shown_on_the_same_node(visit, home):
@@ -172,7 +176,7 @@ def test_another_run_is_shown_on_the_same_node(visit, home):
     painted(page, 25)
     expect(page.locator(".irl-name")).to_have_text("second-finch")
     expect(page.locator(".irl-told").first).to_have_text("Every layer trains at every step.")
-    assert page.evaluate("document.querySelector('.irl-chart').mark") == 7 and len(cells(page, "trained")) == 30
+    assert page.evaluate("document.querySelector('.irl-chart').mark") == 7 and len(cells(page)[0]) == 30
     page.get_by_role("textbox", name="run").fill("no-such-run")
     page.get_by_role("textbox", name="run").press("Enter")
     expect(page.locator(".irl-said")).to_contain_text("There is no run called")
@@ -253,7 +257,7 @@ def test_colours_follow_the_page_and_the_zoom_stays(visit, home):
     page.mouse.up()
     zoom = visible_range(page)
     page.evaluate("document.body.classList.toggle('dark')")
-    page.wait_for_function("document.querySelector('.irl-chart').data[1].colorscale[0][1] === '#2f6fb5'")
+    page.wait_for_function("document.querySelector('.irl-chart').data[0].colorscale.at(-1)[1] === '#fde725'")
     assert visible_range(page) == zoom != [0.5, 30.5]
 
 
@@ -265,8 +269,10 @@ def test_relative_and_raw_norms(visit, home):
     history = RunHistory()
     history.feed(plain(*simulate(layers=6, steps=30)))
     layer = int(history.selected[29].argmax())
-    page.wait_for_function("(most) => document.querySelector('.irl-chart').data[1].zmax > most", arg=1.2)
-    assert cells(page, "trained")[layer][29] == pytest.approx(history.scores[29, layer], rel=1e-3)
+    low, high = np.nanpercentile(history.scores, [5, 95])
+    page.wait_for_function("(low) => Math.abs(document.querySelector('.irl-chart').layout.meta.scale[0] - low) < 1e-4", arg=low)
+    shade = min(0.999, max(0.001, (history.scores[29, layer] - low) / (high - low)))
+    assert cells(page)[0][layer][29] == pytest.approx(1 + shade, abs=1e-3)
 
 
 def test_stop_is_asked_for_once_and_said(visit, follow, home):
@@ -312,7 +318,7 @@ def test_the_browser_merges_columns_as_the_server_does(chromium, layers, steps):
             whole.reset(answer);
             grown.clear(layers, steps);
             if (!rows.every((row) => grown.append(row))) throw new Error("a step was refused");
-            const flat = (series) => series.trainedCells.concat(series.frozenCells).map((row) => Array.from(row, (v) => v ?? -1));
+            const flat = (series) => { series.end(); return series.cells.map((row) => Array.from(row, (v) => v ?? -1)); };
             return [grown.width, flat(whole), flat(grown), grown.append(rows[0])];
         }""",
         [answer, rows, layers, steps],
@@ -320,4 +326,4 @@ def test_the_browser_merges_columns_as_the_server_does(chromium, layers, steps):
     page.close()
     assert width == merge_columns(history).width > 1 and masks is False
     for first, second in zip(one, two, strict=True):
-        assert first == pytest.approx(second, rel=5e-3)
+        assert first == pytest.approx(second, abs=5e-3)

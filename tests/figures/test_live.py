@@ -41,8 +41,8 @@ def test_panels_stand_one_above_the_other_without_touching(layers):
 def test_names_lead_to_what_they_name():
     figure, panel = both(30)
     kinds = {name: figure["data"][index] for name, index in figure["layout"]["meta"]["traces"].items()}
-    assert kinds["frozen"]["type"] == kinds["trained"]["type"] == "heatmap"
-    assert kinds["frozen"]["colorscale"] != kinds["trained"]["colorscale"]
+    assert kinds["cells"]["type"] == "heatmap" and (kinds["cells"]["zmin"], kinds["cells"]["zmax"]) == (0, 2)
+    assert kinds["cells"]["colorscale"] == THEMES["light"].cells
     assert kinds["share"]["xaxis"] == "x2" and kinds["count"]["yaxis"] == "y2" and kinds["loss"]["yaxis"] == "y3"
     assert kinds["network"]["yaxis"] == kinds["floor"]["yaxis"] == "y4"
     assert len(figure["data"]) == len(kinds)
