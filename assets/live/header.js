@@ -103,6 +103,7 @@ function facts({ head, state, series, elapsed, ending }) {
   const held = subset === "test" ? "held-out macro-F1" : "macro-F1";
   if (network !== null) list.push(`${held} ${fixed(network)}${floor === null ? "" : ` · floor ${fixed(floor)}`}`);
   else if (floor !== null) list.push(`floor's macro-F1 ${fixed(floor)}`);
+  if (over && head.model) list.push(`${head.model} on ${head.corpus}`);
   return list.filter(Boolean);
 }
 

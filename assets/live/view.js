@@ -3,12 +3,12 @@
 
 const PACE = { live: 90, queued: 500, hidden: 2000, lost: 5000, failing: 3000 }; // milliseconds between an answer and the next question
 const WAIT = 2500; // milliseconds that the server may wait for something new before it answers
-const WHY_EVERY = 600; // milliseconds between two looks at the why panel while a run is live
+const WHY_EVERY = 900; // milliseconds between two looks at the why panel while a run is live
 const WIDE = 720; // pixels from which the panel stands beside the chart
 
 class View {
   constructor(element, props, server) {
-    Object.assign(this, { host: element, props, server, turn: 0, series: new Series(), cursor: { step: null, layer: null } });
+    Object.assign(this, { props, server, turn: 0, series: new Series(), cursor: { step: null, layer: null } });
     this.parts = scaffold(element.querySelector(".ir-live"));
     this.tab = new TabTitle();
     this.build();
@@ -68,7 +68,7 @@ class View {
     this.turn += 1;
     clearTimeout(this.timer);
     this.tab.restore();
-    Object.assign(this, { run, offset: 0, state: "", phase: null, ending: null, place: 0, error: "", stopping: false, notices: [], received: 0 });
+    Object.assign(this, { run, offset: 0, state: "", phase: null, ending: null, place: 0, error: "", stopping: false, notices: [] });
     this.head = { name: "", layers: 0, steps: 0 };
     this.series.clear(0, 0);
     Object.assign(this.cursor, { step: null, layer: null });

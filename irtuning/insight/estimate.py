@@ -24,7 +24,7 @@ INSTRUCTION_TOKENS = 70
 PADDING = 1.25
 """Tokens computed for each token of text: batches are padded to their longest row."""
 
-CPU_CORE_FLOPS = {"bfloat16": 9.5e10, "float32": 5.0e10}
+CPU_CORE_FLOPS = {"bfloat16": 1.75e11, "float32": 9.4e10}
 """Useful operations a second and core in a training step of a small transformer."""
 GPU_FLOPS = {"cuda": 3e13, "mps": 1.5e12}
 STEP_OVERHEAD_SECONDS = 0.03
@@ -123,7 +123,7 @@ def estimate(config: RunConfig, sizes: Sizes | None, machine: Machine | None, hi
 def _seconds_per_1000(entry: catalogue.Model | None, machine: Machine) -> float | None:
     if entry is None:
         return None
-    flops = GPU_FLOPS.get(machine.device) or CPU_CORE_FLOPS.get(machine.dtype, 5e10) * machine.cores
+    flops = GPU_FLOPS.get(machine.device) or CPU_CORE_FLOPS.get(machine.dtype, 9.4e10) * machine.cores
     return 6 * entry.parameters_m * 1e6 * 1000 * PADDING / flops
 
 

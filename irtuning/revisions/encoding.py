@@ -153,7 +153,7 @@ def make_encoding(
         is_decoder: the model reads left to right, so that the question comes last.
         kind: another kind than model and instruction suggest.
     """
-    chosen: Kind = kind or ("instruction" if use_instruction else "text" if is_decoder else "marked")
+    chosen: Kind = kind or ("instruction" if use_instruction else "marked")
     return Encoding(chosen, tuple(labels), max_length, _TEMPLATES[chosen, is_decoder])
 
 

@@ -93,6 +93,7 @@ def prepare(config: RunConfig, corpus: Corpus, emit: Callable[[Any], None], chec
         is_decoder=is_decoder(load_config(weights)),
         labels=corpus.labels,
         max_length=config.max_length,
+        kind=None if config.use_instruction else config.encoding,
     )
     rows: dict[str, list[Row]] = {}
     cut = 0

@@ -179,7 +179,7 @@ def _fit(
     validation = Validation(model, evaluate, when)
     trainer = StepTrainer(
         model=model,
-        args=_arguments(config, prepared.device, steps),
+        args=arguments(config, prepared.device, steps),
         rows=rows,
         pad_token_id=prepared.tokenizer.pad_token_id,
         most_tokens=config.tokens_per_micro_batch,
@@ -198,7 +198,8 @@ def _fit(
         layerwise.release(trainer.args)
 
 
-def _arguments(config: RunConfig, device: Device, steps: int) -> TrainingArguments:
+def arguments(config: RunConfig, device: Device, steps: int) -> TrainingArguments:
+    """The Trainer's arguments for a resolved config: nothing logged, saved or evaluated by the Trainer itself."""
     return TrainingArguments(
         output_dir="unused",
         max_steps=steps,

@@ -18,7 +18,8 @@ def marked(before: str, after: str) -> str:
 
 
 def _tagged(tag: str, part: str) -> str:
-    """The part in its tag, white space at its ends left outside where there is more than that."""
+    """The part in its tag, white space at its ends apart: it is part of the change, but not what one looks for."""
     inside = part.strip() or part
     lead, _, tail = part.partition(inside)
-    return f"{lead}<{tag}>{text(inside)}</{tag}>{tail}"
+    ends = [f'<{tag} class="ir-space">{space}</{tag}>' if space else "" for space in (lead, tail)]
+    return f"{ends[0]}<{tag}>{text(inside)}</{tag}>{ends[1]}"

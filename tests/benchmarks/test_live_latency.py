@@ -85,5 +85,7 @@ def test_event_to_pixels_and_bytes(tmp_path, layers, every, record_property):
     for name, value in best.items():
         record_property(name, value)
     print(layers, "layers:", {name: round(value, 1) for name, value in best.items()})
-    assert best["p95_ms"] <= LATENCY_MS and best["reload_ms"] <= RELOAD_MS
-    assert best["usual_bytes"] <= USUAL_BYTES and best["most_bytes"] <= MOST_BYTES
+    assert best["p95_ms"] <= LATENCY_MS
+    assert best["reload_ms"] <= RELOAD_MS
+    assert best["usual_bytes"] <= USUAL_BYTES
+    assert best["most_bytes"] <= MOST_BYTES

@@ -33,7 +33,8 @@ def served(home: Path) -> Iterator[str]:
                 urllib.request.urlopen(address, timeout=5).close()
                 break
             except OSError:
-                assert process.poll() is None and time.monotonic() < deadline, "the page is not served"
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError("the page is not served") from None
                 time.sleep(0.2)
         yield address
     finally:

@@ -12,7 +12,7 @@ from irtuning import events
 from irtuning.insight.columns import merge_columns
 from irtuning.insight.history import RunHistory
 from irtuning.ui import live
-from irtuning.ui.updates import step_row, whole
+from irtuning.ui.answers import step_row, whole
 from tests.browser.live_serving import launch, live_run, served
 from tests.simulated import plain, simulate, write_run
 
@@ -94,7 +94,8 @@ def spot(page, layer: int, step: int) -> tuple[float, float]:
     """Where a cell is on the screen."""
     return tuple(page.evaluate(
         "([layer, step]) => { const node = document.querySelector('.irl-chart'), box = node.getBoundingClientRect(),"
-        " {xaxis, yaxis} = node._fullLayout; return [box.left + xaxis._offset + xaxis.d2p(step), box.top + yaxis._offset + yaxis.d2p(layer)]; }",
+        " {xaxis, yaxis} = node._fullLayout;"
+        " return [box.left + xaxis._offset + xaxis.d2p(step), box.top + yaxis._offset + yaxis.d2p(layer)]; }",
         [layer, step],
     ))
 
@@ -176,7 +177,8 @@ def test_another_run_is_shown_on_the_same_node(visit, home):
     painted(page, 25)
     expect(page.locator(".irl-name")).to_have_text("second-finch")
     expect(page.locator(".irl-told").first).to_have_text("Every layer trains at every step.")
-    assert page.evaluate("document.querySelector('.irl-chart').mark") == 7 and len(cells(page)[0]) == 30
+    assert page.evaluate("document.querySelector('.irl-chart').mark") == 7
+    assert len(cells(page)[0]) == 30
     page.get_by_role("textbox", name="run").fill("no-such-run")
     page.get_by_role("textbox", name="run").press("Enter")
     expect(page.locator(".irl-said")).to_contain_text("There is no run called")
@@ -191,7 +193,8 @@ def test_markup_is_shown_as_text(visit, home):
     expect(page.locator(".irl-notices li")).to_have_text(notice.text)
     expect(page.locator(".irl-name")).to_have_text("<u>odd</u>")
     expect(page.locator(".irl-said")).to_have_text("It broke on <b>this</b>. Look at <i>that</i>.")
-    assert page.locator(".ir-live :is(img, b, i, u)").count() == 0 and page.evaluate("window.bad") is None
+    assert page.locator(".ir-live :is(img, b, i, u)").count() == 0
+    assert page.evaluate("window.bad") is None
 
 
 def test_arrow_keys_move_over_the_cells(visit, home):
@@ -221,7 +224,8 @@ def test_hover_tells_layer_step_score_and_choice(visit, home):
     page.mouse.move(*spot(page, layer, 12))
     told = page.locator(".irl-tip").inner_text().split("\n")
     last = int(history.last_measured(13)[layer])
-    assert told[0] == f"layer {layer}, step 12" and told[1].startswith(f"last score {history.scores[last, layer]:.4g}"[:15])
+    assert told[0] == f"layer {layer}, step 12"
+    assert told[1].startswith(f"last score {history.scores[last, layer]:.4g}"[:15])
     assert told[2:] == ["frozen in this step", f"last measured in step {last + 1}"]
     page.mouse.move(5, 5)
     expect(page.locator(".irl-tip")).to_be_hidden()
@@ -240,10 +244,12 @@ def test_on_a_phone_a_tap_does_what_a_hover_does_and_nothing_is_cut(visit, home)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     rows = page.evaluate("document.querySelector('.irl-chart')._fullLayout.yaxis._length") / 30
     sizes = page.evaluate(
-        "[...document.querySelectorAll('.ir-live *')].filter((e) => e.childElementCount === 0 && e.textContent.trim() && e.getClientRects().length)"
+        "[...document.querySelectorAll('.ir-live *')]"
+        ".filter((e) => e.childElementCount === 0 && e.textContent.trim() && e.getClientRects().length)"
         ".map((e) => parseFloat(getComputedStyle(e).fontSize))"
     )
-    assert rows >= 10 and min(sizes) >= 12
+    assert rows >= 10
+    assert min(sizes) >= 12
 
 
 def test_colours_follow_the_page_and_the_zoom_stays(visit, home):
@@ -324,6 +330,7 @@ def test_the_browser_merges_columns_as_the_server_does(chromium, layers, steps):
         [answer, rows, layers, steps],
     )
     page.close()
-    assert width == merge_columns(history).width > 1 and masks is False
+    assert width == merge_columns(history).width > 1
+    assert masks is False
     for first, second in zip(one, two, strict=True):
         assert first == pytest.approx(second, abs=5e-3)

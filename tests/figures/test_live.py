@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -32,8 +33,9 @@ def test_plotly_takes_them(layers, theme, wide):
 def test_panels_stand_one_above_the_other_without_touching(layers):
     layout = both(layers)[0]["layout"]
     domains = [layout[name]["domain"] for name in ("yaxis4", "yaxis3", "yaxis2", "yaxis")]
-    assert domains[0][0] == 0 and domains[-1][1] == pytest.approx(1)
-    for below, above in zip(domains, domains[1:], strict=False):
+    assert domains[0][0] == 0
+    assert domains[-1][1] == pytest.approx(1)
+    for below, above in itertools.pairwise(domains):
         assert below[1] < above[0]
     assert layout["xaxis"]["domain"][1] < layout["xaxis2"]["domain"][0]
 
@@ -41,9 +43,12 @@ def test_panels_stand_one_above_the_other_without_touching(layers):
 def test_names_lead_to_what_they_name():
     figure, panel = both(30)
     kinds = {name: figure["data"][index] for name, index in figure["layout"]["meta"]["traces"].items()}
-    assert kinds["cells"]["type"] == "heatmap" and (kinds["cells"]["zmin"], kinds["cells"]["zmax"]) == (0, 2)
+    assert kinds["cells"]["type"] == "heatmap"
+    assert (kinds["cells"]["zmin"], kinds["cells"]["zmax"]) == (0, 2)
     assert kinds["cells"]["colorscale"] == THEMES["light"].cells
-    assert kinds["share"]["xaxis"] == "x2" and kinds["count"]["yaxis"] == "y2" and kinds["loss"]["yaxis"] == "y3"
+    assert kinds["share"]["xaxis"] == "x2"
+    assert kinds["count"]["yaxis"] == "y2"
+    assert kinds["loss"]["yaxis"] == "y3"
     assert kinds["network"]["yaxis"] == kinds["floor"]["yaxis"] == "y4"
     assert len(figure["data"]) == len(kinds)
     assert [shape["type"] for shape in figure["layout"]["shapes"]] == ["line", "rect"]
@@ -71,7 +76,8 @@ def test_nothing_is_written_smaller_than_the_smallest_text_and_labels_do_not_tou
 
 
 def test_thirty_layers_have_a_row_each_that_can_be_pointed_at():
-    assert live.row_height(30) >= 10 and live.label_every(why.row_height(30)) == 1
+    assert live.row_height(30) >= 10
+    assert live.label_every(why.row_height(30)) == 1
 
 
 def test_they_are_plain_and_small():
@@ -82,5 +88,7 @@ def test_they_are_plain_and_small():
 
 def test_a_zoom_outlives_new_data():
     layout = both(30)[0]["layout"]
-    assert layout["uirevision"] and not layout["xaxis"]["fixedrange"] and layout["yaxis"]["fixedrange"]
+    assert layout["uirevision"]
+    assert not layout["xaxis"]["fixedrange"]
+    assert layout["yaxis"]["fixedrange"]
     assert layout["xaxis"]["range"] == [0.5, 282.5]

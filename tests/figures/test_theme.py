@@ -75,7 +75,8 @@ def test_more_important_is_further_from_the_ground(theme):
 @pytest.mark.parametrize("theme", THEMES.values(), ids=lambda t: t.name)
 def test_cells_are_frozen_below_the_middle_and_trained_above(theme):
     scale = theme.cells
-    assert [at for at, _ in scale] == sorted(at for at, _ in scale) and (scale[0][0], scale[-1][0]) == (0, 1)
+    assert [at for at, _ in scale] == sorted(at for at, _ in scale)
+    assert (scale[0][0], scale[-1][0]) == (0, 1)
     assert [colour for at, colour in scale if at <= 0.5][: len(theme.frozen)] == list(theme.frozen)
     assert [colour for at, colour in scale if at >= 0.5][-len(theme.ramp) :] == list(theme.ramp)
 

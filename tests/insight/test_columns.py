@@ -29,7 +29,8 @@ def test_width_is_the_least_power_of_two_that_fits(steps, layers):
 def test_short_run_has_a_column_a_step():
     history = folded(layers=6, steps=40)
     columns = merge_columns(history)
-    assert columns.width == 1 and columns.edges.tolist() == list(range(1, 42))
+    assert columns.width == 1
+    assert columns.edges.tolist() == list(range(1, 42))
     np.testing.assert_array_equal(columns.norms, history.scores)
     np.testing.assert_array_equal(columns.trained, history.selected)
 
@@ -37,7 +38,8 @@ def test_short_run_has_a_column_a_step():
 def test_merged_columns_are_means_over_what_was_measured():
     history = folded(layers=4, steps=10)
     columns = merge_columns(history, most_columns=3)
-    assert columns.width == 4 and columns.edges.tolist() == [1, 5, 9, 11]
+    assert columns.width == 4
+    assert columns.edges.tolist() == [1, 5, 9, 11]
     np.testing.assert_array_equal(columns.trained[2], history.selected[8:].sum(axis=0))
     for column, rows in enumerate((slice(0, 4), slice(4, 8), slice(8, 10))):
         for layer in range(4):
@@ -53,7 +55,8 @@ def test_merged_columns_are_means_over_what_was_measured():
 
 def test_no_step_is_no_column():
     columns = merge_columns(RunHistory())
-    assert columns.norms.shape == (0, 0) and columns.edges.tolist() == [1]
+    assert columns.norms.shape == (0, 0)
+    assert columns.edges.tolist() == [1]
 
 
 @settings(max_examples=15, deadline=None)

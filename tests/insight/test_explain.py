@@ -34,7 +34,9 @@ def by_hand(*steps):
 def test_the_first_choice_is_random():
     told = explain(folded(steps=3), 1, IR)
     assert told["sentence"] == "Nothing was measured yet: the first choice is random."
-    assert told["curve"] is None and told["minimum"] is None and set(told["ranked"]) == {None}
+    assert told["curve"] is None
+    assert told["minimum"] is None
+    assert set(told["ranked"]) == {None}
     kept = told["kept"]
     assert told["trained"] == [True] * kept + [False] * (30 - kept)
 
@@ -43,7 +45,8 @@ def test_layers_never_measured_count_as_1000_and_stand_on_top():
     history = folded(steps=3)
     told = explain(history, 2, IR)
     unknown = int((~history.selected[0]).sum())
-    assert told["ranked"][:unknown] == [None] * unknown and None not in told["ranked"][unknown:]
+    assert told["ranked"][:unknown] == [None] * unknown
+    assert None not in told["ranked"][unknown:]
     assert told["sentence"].startswith(f"{unknown} layers were never measured yet: they count as 1000 and rank first. Least variance")
 
 
@@ -59,7 +62,8 @@ def test_every_step_of_a_run_is_explained_by_the_split_that_made_it(boundary, sp
         assert told["trained"] == [True] * told["kept"] + [False] * (30 - told["kept"])
         assert "would not have led" not in told["sentence"]
         low, high = told["window"]
-        assert low <= high and told["curve"][told["minimum"] - 1] == min(told["curve"][low - 1 : high])
+        assert low <= high
+        assert told["curve"][told["minimum"] - 1] == min(told["curve"][low - 1 : high])
         if boundary == "reference":
             assert told["kept"] == told["minimum"] + 1
 
@@ -87,12 +91,15 @@ def test_sentence_of_one_split():
 
 def test_sentence_of_two_splits():
     told = explain(folded(steps=10, splits=2), 10, {**IR, "split_num": 2})
-    assert told["sentence"].startswith("Split 1 keeps ") and f"{told['kept']} of 30 layers train." in told["sentence"]
+    assert told["sentence"].startswith("Split 1 keeps ")
+    assert f"{told['kept']} of 30 layers train." in told["sentence"]
 
 
 def test_full_trains_all_and_says_so():
     told = explain(folded(steps=5, method="full"), 5, {**IR, "tuning_method": "full"})
-    assert told["sentence"] == "Every layer trains at every step." and told["curve"] is None and told["kept"] == 30
+    assert told["sentence"] == "Every layer trains at every step."
+    assert told["curve"] is None
+    assert told["kept"] == 30
     assert told["proof"] == "All 30 layers trained, and all moved."
     assert told["ranked"] == sorted(told["ranked"], reverse=True)
 
@@ -101,14 +108,16 @@ def test_a_model_with_one_layer_has_nothing_to_split():
     history = by_hand(([0.5], [0], [0], 1e-3), ([0.4], [0], [0], 1e-3))
     told = explain(history, 2, IR)
     assert told["sentence"] == "With 1 layer there is nothing to split: all train."
-    assert told["proof"] == "The one layer trained and moved." and told["curve"] is None
+    assert told["proof"] == "The one layer trained and moved."
+    assert told["curve"] is None
 
 
 def test_layers_that_these_scores_do_not_lead_to_are_not_explained_away():
     scores = [0.1, 0.11, 0.12, 0.9, 0.91, 0.92]
     history = by_hand((scores, list(range(6)), list(range(6)), 1e-3), ([None] * 6, [0], [0], 1e-3))
     told = explain(history, 2, IR)
-    assert "would not have led" in told["sentence"] and told["curve"] is None
+    assert "would not have led" in told["sentence"]
+    assert told["curve"] is None
 
 
 @pytest.mark.parametrize(

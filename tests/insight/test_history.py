@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -26,11 +28,13 @@ def evaluated(number):
 def test_scores_not_measured_are_nan_and_masks_follow_the_lists():
     history = RunHistory()
     history.feed([step(1, [0.5, None, 2.0], [0, 2], moved=[2]), step(2, [None, 1.0, None], [1], loss=None)])
-    assert len(history) == 2 and history.layers == 3
+    assert len(history) == 2
+    assert history.layers == 3
     np.testing.assert_array_equal(history.scores, [[0.5, np.nan, 2.0], [np.nan, 1.0, np.nan]])
     np.testing.assert_array_equal(history.selected, [[True, False, True], [False, True, False]])
     np.testing.assert_array_equal(history.moved, [[False, False, True], [False, True, False]])
-    assert history.losses[0] == 1.5 and np.isnan(history.losses[1])
+    assert history.losses[0] == 1.5
+    assert np.isnan(history.losses[1])
     np.testing.assert_array_equal(history.medians, [1.25, 1.0])
 
 
@@ -48,7 +52,8 @@ def test_a_resumed_run_forgets_what_lay_beyond():
     history.feed([step(n, [float(n), None], [0]) for n in (1, 2, 3)])
     history.feed([evaluated(2), evaluated(3), *plain(Finished())])
     history.feed(plain(Resumed(from_step=2)))
-    assert history.steps.tolist() == [1, 2] and len(history.splits) == 2
+    assert history.steps.tolist() == [1, 2]
+    assert len(history.splits) == 2
     assert [event["step"] for event in history.evaluations] == [2]
     assert history.ending is None
     history.feed([step(3, [9.0, None], [0])])
@@ -58,7 +63,8 @@ def test_a_resumed_run_forgets_what_lay_beyond():
 def test_a_step_told_again_replaces_the_former_one():
     history = RunHistory()
     history.feed([step(1, [1.0], [0]), step(2, [2.0], [0]), step(2, [5.0], [0])])
-    assert history.steps.tolist() == [1, 2] and history.scores[:, 0].tolist() == [1.0, 5.0]
+    assert history.steps.tolist() == [1, 2]
+    assert history.scores[:, 0].tolist() == [1.0, 5.0]
 
 
 def test_header_phases_notices_and_ending_are_kept_and_unknown_kinds_passed_over():
@@ -67,8 +73,11 @@ def test_header_phases_notices_and_ending_are_kept_and_unknown_kinds_passed_over
     history.feed([{"kind": "of a later version", "time": 1.0}])
     assert history.started == "2026-01-01T00:00:00+00:00"
     assert [event["name"] for event in history.phases] == ["waiting"]
-    assert history.notices[0]["text"] == "hear" and history.ending["what"] == "done"
-    assert len(history) == 0 and history.layers == 0 and history.medians.shape == (0,)
+    assert history.notices[0]["text"] == "hear"
+    assert history.ending["what"] == "done"
+    assert len(history) == 0
+    assert history.layers == 0
+    assert history.medians.shape == (0,)
 
 
 def test_row_of_a_step_that_is_not_there():
@@ -86,9 +95,11 @@ def test_how_events_are_cut_into_portions_does_not_matter(cuts):
     whole, parts = RunHistory(), RunHistory()
     whole.feed(events)
     edges = [0, *sorted(cuts), len(events)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         parts.feed(events[start:end])
     np.testing.assert_array_equal(whole.scores, parts.scores)
     np.testing.assert_array_equal(whole.selected, parts.selected)
     np.testing.assert_array_equal(whole.times, parts.times)
-    assert whole.splits == parts.splits and whole.ending == parts.ending and len(whole) == 70
+    assert whole.splits == parts.splits
+    assert whole.ending == parts.ending
+    assert len(whole) == 70

@@ -37,7 +37,7 @@ def numbered(start, end):
 def test_the_kind_follows_from_model_and_instruction():
     assert (make().kind, make().is_pair) == ("marked", False)
     assert (make(kind="pair").kind, make(kind="pair").is_pair) == ("pair", True)
-    assert (make(decoder=True).kind, make(decoder=True).is_pair) == ("text", False)
+    assert make(decoder=True).render("x", "y", count, 1).text == "Revision: [x] {y}\nIntention:"
     assert make(instruction=True).kind == "instruction"
     assert make(decoder=True, instruction=True).is_pair is False
     assert make(kind="marked", instruction=True).kind == "marked"
@@ -46,7 +46,7 @@ def test_the_kind_follows_from_model_and_instruction():
 def test_each_kind_holds_what_it_says():
     pair = make(kind="pair").render("the  old\nway ", "the new way", count, 3)
     assert (pair.text, pair.text_pair, pair.cut) == ("the old way", "the new way", False)
-    assert make(decoder=True).render("x", "", count, 1).text == "Before: x\nAfter: \nIntention:"
+    assert make(kind="text", decoder=True).render("x", "", count, 1).text == "Before: x\nAfter: \nIntention:"
     told = make(decoder=True, instruction=True).render("x", "y", count, 1)
     assert "clarity, style" in told.text
     assert told.text.endswith("Before: x\nAfter: y\nIntention:")

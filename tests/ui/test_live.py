@@ -28,12 +28,15 @@ def poll(view, question):
 
 def test_answers(view):
     first = poll(view, {"run": RUN, "offset": 0, "wait": 0})
-    assert first["reset"] and first["head"]["layers"] == 6
+    assert first["reset"]
+    assert first["head"]["layers"] == 6
     assert poll(view, {"run": RUN, "offset": first["offset"], "wait": 10}) == {"offset": first["offset"], "state": "finished"}
     assert view.explain_step({"run": RUN, "step": 5})["step"] == 5
     figures = view.skeletons({"layers": 6, "steps": 10, "theme": "dark", "wide": False})
-    assert figures["live"]["layout"]["xaxis"]["range"] == [0.5, 10.5] and figures["why"]["data"]
-    assert view.stop_run({"run": RUN}) == {"state": "running"} and view.stopped == [RUN]
+    assert figures["live"]["layout"]["xaxis"]["range"] == [0.5, 10.5]
+    assert figures["why"]["data"]
+    assert view.stop_run({"run": RUN}) == {"state": "running"}
+    assert view.stopped == [RUN]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +47,9 @@ def test_answers(view):
 )
 def test_what_is_no_question_gets_one_sentence(view, question):
     answer = poll(view, question)
-    assert set(answer) == {"error"} and str(view.home) not in answer["error"] and answer["error"].endswith(".")
+    assert set(answer) == {"error"}
+    assert str(view.home) not in answer["error"]
+    assert answer["error"].endswith(".")
     assert view.explain_step(question).keys() == {"error"}
 
 
@@ -59,6 +64,8 @@ def test_without_a_way_to_stop_nothing_is_stopped(tmp_path):
 
 
 def test_plotly_s_script_and_every_part_of_ours_are_there():
-    assert live.plotly_script().is_file() and live.plotly_script().name == "plotly.min.js"
+    assert live.plotly_script().is_file()
+    assert live.plotly_script().name == "plotly.min.js"
     assert {path.stem for path in (live.ASSETS / "live").glob("*.js")} == set(live.SCRIPTS)
-    assert "innerHTML" not in live.script() and "http" not in live.script().replace("https://plotly", "")
+    assert "innerHTML" not in live.script()
+    assert "http" not in live.script().replace("https://plotly", "")

@@ -1,0 +1,58 @@
+import json
+
+from irtuning.config import RunConfig
+from irtuning.insight.estimate import Estimate
+from irtuning.insight.machine import Machine
+from irtuning.runs.store import RunStore
+from irtuning.ui.forecast import forecast, history, sentence
+from tests.simulated import simulate, write_run
+
+CPU = Machine("cpu", "2 CPU cores", "bfloat16", 2, 8.0, None)
+
+
+def minilm(**values):
+    return RunConfig(model_name="minilm", dataset_name="starter", **values)
+
+
+def test_the_sentence_says_when_it_is_a_guess():
+    assert sentence(Estimate(41.0, 0.6, False)) == "About 40 s and 0.6 GB on this machine."
+    assert "A guess" in sentence(Estimate(41.0, 0.6, True))
+    assert "once the corpus is loaded" in sentence(Estimate(None, 1.9, True))
+    assert "once this model has run here" in sentence(Estimate(None, None, True))
+
+
+def test_former_runs_of_the_model_on_this_store_are_what_counts(tmp_path):
+    home, recorded = tmp_path / "runs", tmp_path / "recorded"
+    store = RunStore(home, recorded=recorded)
+    asked = minilm(max_steps=100).resolve()
+    write_run(recorded, "old-otter-0001", simulate(layers=6, seconds=9.0), config={"model_name": "minilm"})
+    assert history(store, asked) is None
+    write_run(home, "other-otter-0002", simulate(layers=6, seconds=9.0), config={"model_name": "smollm2-135m"})
+    assert history(store, asked) is None
+    write_run(home, "same-otter-0003", simulate(layers=6, seconds=2.0), config={"model_name": "minilm"})
+    assert history(store, asked).seconds_per_1000 == 2.5
+    write_run(home, "full-otter-0004", simulate(layers=6, seconds=4.0), config={"model_name": "minilm", "tuning_method": "full"})
+    assert history(store, asked).seconds_per_1000 == 2.5
+    assert history(store, asked.model_copy(update={"tuning_method": "full"})).seconds_per_1000 == 5.0
+    kind, words = forecast(store, minilm(max_steps=100), CPU)
+    assert kind == "plain"
+    assert "guess" not in words
+
+
+def test_what_is_wrong_with_the_corpus_is_the_sentence(tmp_path):
+    kind, words = forecast(RunStore(tmp_path), RunConfig(model_name="minilm", dataset_name="no-such"), CPU)
+    assert kind == "warning"
+    assert "no-such" in words
+
+
+def test_a_run_that_does_not_fit_is_a_warning(tmp_path):
+    kind, words = forecast(RunStore(tmp_path), RunConfig(model_name="llama3.1-8b", dataset_name="starter"), CPU)
+    assert kind == "warning"
+    assert "choose a smaller model" in words
+
+
+def test_a_torn_former_run_is_passed_over(tmp_path):
+    store = RunStore(tmp_path / "runs")
+    folder = write_run(store.home, "torn-otter-0001", simulate(layers=6), config={"model_name": "minilm"})
+    (folder / "events.jsonl").write_text(json.dumps({"kind": "finished", "time": 1.0}) + "\n")
+    assert history(store, minilm().resolve()) is None

@@ -1,0 +1,93 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from irtuning import catalogue
+from irtuning.config import RunConfig
+from irtuning.errors import ConfigError
+from irtuning.ui import form
+
+
+def filled(**values):
+    usual = {"model": "minilm", "corpus": "starter", "method": "ir", "metric": "gradient", "adapter": "lora:16", "folded": {}}
+    return form.read(**{**usual, **values})
+
+
+def test_every_setting_has_its_place_in_the_form():
+    folded = {field.name for field in form.folded_fields()}
+    assert folded | {*form.ROWS, *form.ELSEWHERE} == set(RunConfig.model_fields)
+    assert all(field.info and field.label for field in form.folded_fields())
+    assert len({field.label for field in form.folded_fields()}) == len(folded)
+
+
+def test_choices_come_from_the_types():
+    fields = {field.name: field for field in form.folded_fields()}
+    assert fields["boundary"].choices == (("reference", "reference"), ("exact", "exact"))
+    assert fields["use_instruction"].choices == (("yes", "yes"), ("no", "no"))
+    assert fields["learning_rate"].choices == ()
+    assert {value for _, value in form.method_choices()} == {"ir", "full"}
+
+
+def test_an_untouched_form_asks_for_nothing_but_model_and_corpus():
+    assert filled().given == ["model_name", "dataset_name"]
+
+
+def test_what_is_typed_becomes_what_the_setting_takes():
+    asked = filled(
+        adapter="lora:8", method="full",
+        folded={"max_steps": " 40 ", "learning_rate": "2e-4", "use_instruction": "yes", "boundary": "exact", "seed": ""},
+    )
+    assert asked.lora_r == 8
+    assert asked.tuning_method == "full"
+    assert (asked.max_steps, asked.learning_rate, asked.use_instruction, asked.boundary) == (40, 2e-4, True, "exact")
+    assert asked.seed is None
+
+
+def test_what_equals_the_models_default_is_left_to_it():
+    usual = catalogue.defaults_for("minilm")
+    asked = filled(folded={"learning_rate": str(usual["learning_rate"]), "use_instruction": "no"})
+    assert asked.given == ["model_name", "dataset_name"]
+
+
+def test_a_one_is_no_yes():
+    assert filled(folded={"weight_decay": "1"}).weight_decay == 1.0
+    assert filled(folded={"weight_decay": "0"}).weight_decay == 0.0
+
+
+@pytest.mark.parametrize(("name", "typed", "label"), [
+    ("learning_rate", "nan", "Learning rate"), ("max_steps", "0", "Most steps"), ("max_steps", "2.5", "Most steps"),
+    ("batch_size", "many", "Batch size"), ("lora_dropout", "1.5", "LoRA dropout"),
+])
+def test_a_wrong_value_is_told_by_the_forms_own_name(name, typed, label):
+    with pytest.raises(ConfigError) as error:
+        filled(folded={name: typed})
+    assert str(error.value).startswith(f"{label}:")
+
+
+@given(st.text(max_size=30))
+def test_whatever_is_typed_is_a_request_or_an_error_for_people(typed):
+    message = ""
+    try:
+        filled(model=typed, folded={"max_length": typed, "num_train_epochs": typed})
+    except ConfigError as error:
+        message = str(error)
+    assert len(message) < 400
+
+
+def test_a_form_shows_a_request_as_it_would_be_typed():
+    asked = RunConfig(max_steps=12, learning_rate=1e-5, use_instruction=True, model_name="minilm", dataset_name="starter")
+    shown = form.folded_values(asked)
+    assert (shown["max_steps"], shown["learning_rate"], shown["use_instruction"], shown["seed"]) == ("12", "1e-05", "yes", "")
+    assert filled(folded=shown) == asked
+
+
+@pytest.mark.parametrize("preset", catalogue.PRESETS)
+def test_a_preset_is_told_by_its_model(preset):
+    assert form.preset_of(RunConfig().with_preset(preset).model_name) == preset
+
+
+def test_a_custom_model_starts_from_no_preset():
+    assert form.preset_of("some/model") == ""
+    assert form.default_adapter("some/model") == "lora:16"
+    assert form.default_adapter("llama3.1-8b") == "lora:32"
+    assert {form.default_adapter(name) for name in catalogue.MODELS} <= {value for _, value in form.adapter_choices()}

@@ -1,0 +1,79 @@
+import pytest
+
+from irtuning.errors import CorpusError
+from irtuning.insight.estimate import Sizes
+from irtuning.revisions.corpora import Columns, load_corpus, read_table
+from irtuning.ui.corpus import columns_for_config, keep, preview, sizes_of, summary
+from irtuning.ui.own_corpus import SAMPLE, checked, describe
+
+
+@pytest.fixture
+def mine(tmp_path):
+    rows = [f"<b>old</b> {i},new {i},{'ab'[i % 2]},d{i % 9}" for i in range(40)]
+    path = tmp_path / "mine.csv"
+    path.write_text("\n".join(["old,new,why,writer", *rows]), encoding="utf-8")
+    return path
+
+
+def test_an_upload_is_kept_once_and_is_no_run(tmp_path, mine):
+    home = tmp_path / "runs"
+    first, second = keep(mine, home), keep(mine, home)
+    assert first == second
+    assert first.read_bytes() == mine.read_bytes()
+    assert first.name == "mine.csv"
+    assert [path.name for path in home.iterdir()] == [".uploads"]
+
+
+@pytest.mark.parametrize(("name", "kept"), [("a b?.csv", "a-b-.csv"), ("..csv", "csv"), ("häuser.tsv", "häuser.tsv")])
+def test_an_uploads_name_stays_inside_its_folder(tmp_path, name, kept):
+    path = tmp_path / name
+    path.write_text("x")
+    assert keep(path, tmp_path / "runs").name == kept
+
+
+def test_five_rows_are_shown_as_text(mine):
+    names, rows = read_table(mine)
+    made = preview(names, rows)
+    assert made.count("<tr>") == 6
+    assert "<b>" not in made
+    assert "first 5 of 40 rows" in made
+    assert len(preview(["t"], [{"t": "x" * 5000}])) < 1000
+
+
+def test_a_run_on_it_is_described(mine):
+    columns = Columns("old", "new", "why", "writer")
+    made = summary(load_corpus(str(mine), columns))
+    assert "to train on" in made
+    assert made.count("ir-bar-row") == 2
+    assert ">20<" in made
+
+
+def test_needed_columns_are_asked_for_by_name(mine):
+    with pytest.raises(CorpusError, match="No file was chosen"):
+        checked(None, Columns())
+    with pytest.raises(CorpusError, match="intention"):
+        checked(str(mine), Columns("old", "new", None, None))
+    assert "intention" in describe(str(mine), Columns("old", "new"))
+
+
+def test_only_unusual_columns_are_in_the_request():
+    assert columns_for_config(Columns("before", "after", "label", "doc_id")) == {}
+    assert columns_for_config(Columns("old", "after", "why", None)) == {"before_column": "old", "label_column": "why"}
+
+
+def test_sizes_are_known_for_what_lies_here_and_open_for_what_must_be_fetched(mine):
+    found = sizes_of(str(mine), Columns("old", "new", "why", "writer"), use_instruction=False)
+    assert isinstance(found, Sizes)
+    assert found.train + found.validation + found.test == 40
+    assert sizes_of("starter", Columns(), use_instruction=False).test >= 100
+    assert sizes_of("iterater-human", Columns(), use_instruction=False) is None
+    assert sizes_of("someone/corpus", Columns(), use_instruction=False) is None
+    with pytest.raises(CorpusError):
+        sizes_of("no-such-corpus", Columns(), use_instruction=False)
+
+
+def test_the_sample_file_can_be_trained_on():
+    names, rows = read_table(SAMPLE)
+    assert names == ["before", "after", "label", "doc_id"]
+    assert len(rows) >= 10
+    assert load_corpus(str(SAMPLE)).labels

@@ -1,0 +1,37 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from irtuning.ui.words import ago, duration, gigabytes, plural, score, text
+
+
+@pytest.mark.parametrize(("seconds", "said"), [
+    (0.2, "1 s"), (9.4, "9 s"), (41, "40 s"), (89, "90 s"), (95, "2 min"), (840, "14 min"), (3569, "59 min"), (3600, "1 h"),
+    (7750, "2 h 10 min"), (7190, "2 h"), (40_000, "11 h"),
+])
+def test_durations_read_as_one_would_say_them(seconds, said):
+    assert duration(seconds) == said
+
+
+def test_memory_scores_and_counts():
+    assert [gigabytes(g) for g in (0.02, 0.61, 19.4)] == ["0.1 GB", "0.6 GB", "19 GB"]
+    assert (score(0.576), score(None)) == ("0.58", "–")
+    assert (plural(1, "run"), plural(1200, "run")) == ("1 run", "1,200 runs")
+
+
+def test_markup_is_text():
+    assert text('<b onclick="x">&') == "&lt;b onclick=&quot;x&quot;&gt;&amp;"
+
+
+@pytest.mark.parametrize(("before", "said"), [
+    (timedelta(seconds=5), "just now"), (timedelta(minutes=5), "5 min ago"), (timedelta(hours=3), "3 h ago"),
+    (timedelta(days=1, hours=2), "yesterday"), (timedelta(days=40), "10 February 2026"),
+])
+def test_when_something_was(before, said):
+    now = datetime(2026, 3, 22, 12, tzinfo=UTC)
+    assert ago((now - before).isoformat(), now) == said
+
+
+@pytest.mark.parametrize("broken", [None, "", "yesterday"])
+def test_no_time_is_no_words(broken):
+    assert ago(broken) == ""
