@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ def main() -> None:
     studio = build_studio()
     blocks = build_ui(studio)
     studio.launcher.start()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a host's way to end the app is Ctrl-C's
     try:
         _, url, _ = serve(blocks)
         print(f"IR-Tuning Studio: {url}")

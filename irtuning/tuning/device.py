@@ -95,5 +95,19 @@ def peak_memory_mib(device: str) -> float:
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
 
+def give_back_memory() -> None:
+    """Hands free memory of the C library's heap back to the system; without glibc, does nothing.
+
+    Batches of ever other lengths leave holes in the heap: resident memory would creep up by half in a hundred steps.
+    """
+    import ctypes
+
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError):
+        return
+    trim(0)
+
+
 if __name__ == "__main__":
     print(json.dumps(asdict(choose_device())))

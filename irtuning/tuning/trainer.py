@@ -13,6 +13,11 @@ from torch import nn
 from transformers import Trainer, TrainingArguments
 
 from irtuning.tuning.batches import LengthSampler, Rows, collate, micro_batches
+from irtuning.tuning.device import give_back_memory
+
+
+TRIM_EVERY = 5
+"""Steps between two times that free memory is given back on a CPU."""
 
 
 class StepTrainer(Trainer):
@@ -55,6 +60,8 @@ class StepTrainer(Trainer):
     ) -> torch.Tensor:
         """Forward and backward of one batch in micro-batches, each weighted by its rows; the mean loss, detached."""
         model.train()
+        if self.state.global_step % TRIM_EVERY == 0 and self.args.device.type == "cpu":
+            give_back_memory()
         lengths: list[int] = inputs.pop("lengths")
         total = len(lengths)
         loss = torch.zeros((), device=self.args.device)

@@ -110,7 +110,7 @@ def runs_page(studio: Studio, train: TrainPage) -> RunsPage:
             new, words = train.starter.start(config, preset, visitor=http.session_hash or "")
         except StudioError as error:
             return [warning(error), *[gr.skip()] * (1 + len(train.controls))]
-        gr.Info(words or "The same run starts again.")
+        gr.Info(f"{text(new)}: {text(words or 'it starts with the same settings.')}")
         return ["", new, *train.filled(config)]
 
     def remove(run: str) -> list[Any]:

@@ -55,7 +55,7 @@ def build_ui(studio: Studio) -> gr.Blocks:
             elem_id="ir-bridge", apply_default_css=False,
         )
         _wire_tabs(studio, (train_tab, runs_tab, classify_tab), train, runs, classify)
-        _wire_bridge(bridge, tabs, runs, classify)
+        _wire_bridge(studio, bridge, tabs, train, runs, classify)
         _wire_load(blocks, studio, bridge, tabs, heading, train, runs, classify)
         api.attach(studio.store, studio.launcher, studio.shelf, studio.paths_allowed)
     return blocks
@@ -82,20 +82,24 @@ def _wire_tabs(
     )
 
 
-def _wire_bridge(bridge: gr.HTML, tabs: gr.Tabs, runs: RunsPage, classify: ClassifyPage) -> None:
+def _wire_bridge(
+    studio: Studio, bridge: gr.HTML, tabs: gr.Tabs, train: TrainPage, runs: RunsPage, classify: ClassifyPage
+) -> None:
     def opened(event: gr.EventData) -> tuple[Any, ...]:
         page, run, adapter = (str(event._data.get(key) or "") for key in ("page", "run", "adapter"))
         shown = runs.opened(run) if page == "runs" and run else [gr.skip()] * len(runs.outputs)
         chosen = classify.choices(adapter) if page == "classify" else gr.skip()
         return gr.Tabs(selected=page if page in PAGES else "train"), *shown, chosen
 
-    def changed(event: gr.EventData) -> Any:
-        ended = event._data.get("state") in ("finished", "stopped", "failed", "lost")
-        return runs.rows() if ended else gr.skip()
+    def changed(event: gr.EventData, *values: Any) -> tuple[Any, Any]:
+        """The list and the estimate once a run has ended: it may tell how long the next one takes."""
+        if event._data.get("state") not in ("finished", "stopped", "failed", "lost"):
+            return gr.skip(), gr.skip()
+        return runs.rows(), train.estimate(values, studio.probe.known())
 
     outputs = [tabs, *runs.outputs, classify.adapter]
     bridge.open(opened, None, outputs, **QUIET)
-    bridge.state(changed, None, runs.list, **QUIET)
+    bridge.state(changed, train.inputs, [runs.list, train.note], **QUIET)
 
 
 def _wire_load(

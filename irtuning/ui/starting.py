@@ -69,7 +69,7 @@ class Starter:
             self._last = {who: last for who, last in self._last.items() if now - last[0] < DOUBLE_CLICK_SECONDS}
             self._last[visitor] = (now, config, given["run"])
         place = given["place"]
-        return given["run"], f"It waits, {plural(place, 'run')} before it." if place else ""
+        return given["run"], f"it waits, {plural(place, 'run')} before it." if place else ""
 
     def _checked(self, config: RunConfig, preset: str, own_corpus: bool) -> RunConfig:
         machine = self._studio.probe.known()

@@ -170,7 +170,9 @@ def _wire_start(page: TrainPage, start: gr.Button, message: gr.HTML) -> None:
             run, words = page.starter.start(config, preset, visitor=http.session_hash or "", own_corpus=own)
         except StudioError as error:
             return gr.skip(), warning(error)
-        return run, told(words)
+        if words:
+            gr.Info(f"{text(run)}: {text(words)}")
+        return run, ""
 
     start.click(begin, page.inputs, [page.live, message], **QUIET).then(
         None, [page.live, message], None, js=SHOW_STARTED

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -37,35 +39,43 @@ def recorded(tmp_path_factory):
     return home
 
 
-@pytest.fixture
-def address(tmp_path, recorded):
-    """Address of the pages on an empty store."""
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, recorded):
+    """(address of the pages, folder of their runs)."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    home = tmp_path / "runs"
-    log = (tmp_path / "log").open("wb")
-    served = subprocess.Popen(
-        [sys.executable, "-m", "tests.browser.pages_app", str(home), str(recorded), str(port)],
-        cwd=ROOT, stdout=log, stderr=subprocess.STDOUT,
-    )
+    folder = tmp_path_factory.mktemp("served")
+    home, log = folder / "runs", folder / "log"
+    with log.open("wb") as stream:
+        app = subprocess.Popen(
+            [sys.executable, "-m", "tests.browser.pages_app", str(home), str(recorded), str(port)],
+            cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT,
+        )
     deadline = time.monotonic() + 60
     while True:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
             break
         except OSError:
-            assert served.poll() is None, (tmp_path / "log").read_text()
+            assert app.poll() is None, log.read_text()
             assert time.monotonic() < deadline
             time.sleep(0.2)
-    yield f"http://127.0.0.1:{port}/"
-    served.terminate()
-    served.wait(20)
-    for record in home.glob("*/process.json"):  # no worker outlives its test
-        try:
-            os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    yield f"http://127.0.0.1:{port}/", home
+    app.terminate()
+    app.wait(20)
+
+
+@pytest.fixture
+def address(served):
+    """Address of the pages on a store that is empty but for the recorded run."""
+    yield served[0]
+    home = served[1]
+    workers = [json.loads(record.read_text())["pid"] for record in home.glob("*/process.json")]
+    shutil.rmtree(home, ignore_errors=True)
+    for pid in workers:  # no worker outlives its test
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +151,8 @@ def test_a_run_is_started_watched_over_a_reload_and_its_adapter_tried(visit):
     assert page.locator("#ir-answer ins:not(.ir-space)").inner_text() == "goes"
     assert page.locator("#ir-answer del:not(.ir-space)").inner_text() == "go"
     assert "<b>home</b>" in page.locator("#ir-answer .ir-marked").inner_text()
+    page.goto(page.url.split("?")[0] + "?page=classify&adapter=shipped")
+    expect(page.get_by_role("combobox", name="Adapter").last).to_have_value(re.compile("comes with the studio"))
 
 
 def test_two_quick_clicks_make_one_run(visit):
@@ -159,7 +171,7 @@ def test_a_second_run_waits_says_so_and_can_be_cancelled(visit):
     expect(page.locator("#live .irl-badge")).to_have_text("running", timeout=PATIENCE)
     second = start(page, "999")
     assert second != first
-    expect(page.locator("#ir-message")).to_contain_text("1 run before it")
+    expect(page.locator("#live .irl-badge")).to_contain_text("1 run before it", timeout=PATIENCE)
     waiting = page.locator("#ir-waiting")
     expect(waiting).to_contain_text("trains now")
     expect(waiting).to_contain_text("waits, 1 run before it")
@@ -211,6 +223,9 @@ def test_a_corpus_of_ones_own_is_looked_at_before_it_is_trained_on(visit, tmp_pa
     page = visit()
     page.get_by_role("combobox", name="Corpus").click()
     page.get_by_role("option", name="A file of your own").click()
+    with page.expect_download() as sample:
+        page.get_by_role("button", name="Sample file").click()
+    assert sample.value.suggested_filename == "sample.csv"
     page.set_input_files("#ir-own input[type=file]", str(mine))
     expect(page.locator("#ir-own-preview")).to_contain_text("first 5 of 40 rows")
     expect(page.locator("#ir-own-preview")).to_contain_text("<i>x</i>")

@@ -14,7 +14,8 @@ STARTER = Sizes(train=400, validation=80, test=120, mean_tokens=60.0)
 
 
 def config(**values):
-    return RunConfig(model_name="smollm2-135m", **values).resolve()
+    fixed = {"num_train_epochs": 3, "batch_size": 16, "max_length": 256, "tokens_per_micro_batch": 2048}
+    return RunConfig(model_name="smollm2-135m", **{**fixed, **values}).resolve()
 
 
 def step(seconds, tokens, memory=500.0):

@@ -57,7 +57,7 @@ def test_a_run_goes_to_the_launcher_with_its_preset(starter_of, launcher):
 
 def test_a_run_that_must_wait_says_how_many_are_before_it(starter_of, launcher):
     launcher.place = 2
-    assert starter_of().start(DEFAULT, "", visitor="a")[1] == "It waits, 2 runs before it."
+    assert starter_of().start(DEFAULT, "", visitor="a")[1] == "it waits, 2 runs before it."
 
 
 def test_two_clicks_make_one_run_and_a_later_one_another(starter_of, launcher):
