@@ -46,7 +46,7 @@ GENERIC: dict[str, Any] = {
     "learning_rate": 5e-4,
     "weight_decay": 0.0,
     "max_grad_norm": 1.0,
-    "tokens_per_micro_batch": 1024,
+    "tokens_per_micro_batch": 640,
     "logging_steps": 10,
     "seed": 171,
     "device": "auto",

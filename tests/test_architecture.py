@@ -46,7 +46,7 @@ def imports(path: Path) -> list[str]:
 def test_imports_point_one_way(path):
     mine = part_of(path)
     for name in imports(path):
-        if not name.startswith("irtuning.") or path.name == "__init__.py" and mine == "__init__":
+        if not name.startswith("irtuning.") or (path.name == "__init__.py" and mine == "__init__"):
             continue
         theirs = name.split(".")[1]
         if theirs not in RANK or theirs == mine:

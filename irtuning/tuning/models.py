@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging
 
 from irtuning.errors import ModelError
 from irtuning.tuning.weights import Weights
@@ -69,6 +70,9 @@ def load_model(
         ModelError: the weights cannot be read or have no form for classification.
     """
     torch.manual_seed(seed)
+    # What transformers reports of a head that is new by design would only worry.
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         model = AutoModelForSequenceClassification.from_pretrained(
             weights.source,

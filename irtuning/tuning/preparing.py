@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from transformers import set_seed
-from transformers.utils import logging as hf_logging
 
 from irtuning.config import RunConfig
 from irtuning.errors import ConfigError
@@ -66,8 +65,6 @@ def prepare(config: RunConfig, corpus: Corpus, emit: Callable[[Any], None], chec
     Raises:
         StudioError: something about model, device or lengths is wrong.
     """
-    hf_logging.disable_progress_bar()
-    hf_logging.set_verbosity_error()
     device = choose_device(config.device or "auto", config.dtype or "auto")
     weights = find_weights(config.model_name or "", use_instruction=bool(config.use_instruction))
     check()

@@ -15,7 +15,6 @@ from transformers import Trainer, TrainingArguments
 from irtuning.tuning.batches import LengthSampler, Rows, collate, micro_batches
 from irtuning.tuning.device import give_back_memory
 
-
 TRIM_EVERY = 5
 """Steps between two times that free memory is given back on a CPU."""
 
