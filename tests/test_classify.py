@@ -105,10 +105,8 @@ def test_the_shipped_adapter_answers_and_says_where_it_came_from():
 @pytest.mark.slow
 def test_the_shipped_adapter_scores_as_its_card_says():
     classifier = Classifier()
-    if classifier.origin.dtype == "bfloat16" and classifier._device.dtype != "bfloat16":
-        tolerance = 0.03
-    else:
-        tolerance = 0.01
+    # In other numbers than it was trained in, a row or two near the border may fall on the other side.
+    tolerance = 0.01 if classifier.origin.dtype == classifier._device.dtype else 0.03
     found = evaluate(classifier, "starter", Columns())
     assert found["metrics"]["macro_f1"] == pytest.approx(classifier.origin.metrics["macro_f1"], abs=tolerance)
 
