@@ -24,14 +24,14 @@ INSTRUCTION_TOKENS = 70
 PADDING = 1.25
 """Tokens computed for each token of text: batches are padded to their longest row."""
 
-CPU_CORE_FLOPS = {"bfloat16": 1.75e11, "float32": 9.4e10}
+CPU_CORE_FLOPS = {"bfloat16": 1.8e11, "float32": 1.2e11}
 """Useful operations a second and core in a training step of a small transformer."""
 GPU_FLOPS = {"cuda": 3e13, "mps": 1.5e12}
 STEP_OVERHEAD_SECONDS = 0.03
 START_SECONDS = 8.0
 """Process, libraries, floor and saving, whatever the model."""
 
-BASE_GIB = {"cpu": 0.45, "mps": 0.6, "cuda": 0.5}
+BASE_GIB = {"cpu": 1.0, "mps": 0.6, "cuda": 0.5}
 ACTIVATION_BYTES = 80
 """Kept for the backward pass, for each token, layer and unit of width."""
 LORA_BYTES = 16

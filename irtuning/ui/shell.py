@@ -77,9 +77,11 @@ def _wire_tabs(
         js="(run) => run || (irtuning.asked() === 'train' ? '' : 'not yet')", **QUIET,
     )
     runs_tab.select(runs.rows, None, runs.list, **QUIET)
-    classify_tab.select(classify.choices, classify.adapter, classify.adapter, **QUIET).then(
-        classify.warm, classify.adapter, None, **QUIET
-    )
+    # The address knows the adapter before the page does: on a first visit both this and the load fill the choice.
+    classify_tab.select(
+        classify.choices, classify.adapter, classify.adapter,
+        js="(adapter) => new URLSearchParams(location.search).get('adapter') || adapter", **QUIET,
+    ).then(classify.warm, classify.adapter, None, **QUIET)
 
 
 def _wire_bridge(
