@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irtuning.catalogue import MODELS
-from irtuning.errors import AdapterError, CorpusError, RevisionError
+from irtuning.errors import AdapterError, ConfigError, CorpusError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -222,11 +222,11 @@ def refuse_unnamed(before: str | None, after: str | None) -> tuple[str, str]:
     """Both sides of a pair.
 
     Raises:
-        RevisionError: one side was not given at all; an empty one is an addition or a deletion.
+        ConfigError: one side was not given at all; an empty one is an addition or a deletion.
     """
     if before is None or after is None:
         missing = "before" if before is None else "after"
-        raise RevisionError(
+        raise ConfigError(
             f"The text {missing} the revision is missing.", f"Give it with --{missing}; an empty one is --{missing} ''."
         )
     return before, after

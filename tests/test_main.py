@@ -29,15 +29,21 @@ def irtuning(*arguments: str, timeout: float = 120, cwd: Path | None = None) -> 
 
 
 @pytest.fixture
-def small(model_dirs, corpus_dir) -> list[str]:
-    return [
-        "--model-name", str(model_dirs("bert")), "--dataset-name", str(corpus_dir), "--max-steps", "4", "--batch-size", "8",
-        "--max-length", "64", "--warmup-steps", "1",
-    ]  # fmt: skip
+def small(model_dirs, corpus_dir):
+    """Flags of a run of seconds; other values win."""
+
+    def flags(**changed) -> list[str]:
+        values = {
+            "model-name": model_dirs("bert"), "dataset-name": corpus_dir, "max-steps": 4, "batch-size": 8,
+            "max-length": 64, "warmup-steps": 1, **{name.replace("_", "-"): value for name, value in changed.items()},
+        }  # fmt: skip
+        return [part for name, value in values.items() for part in (f"--{name}", str(value))]
+
+    return flags
 
 
 def test_train_evaluate_and_classify_agree(tmp_path, small, corpus_dir):
-    done = irtuning("train", *small, "--use-instruction", "--max-length", "160", "--json", "--output-dir", tmp_path)
+    done = irtuning("train", *small(max_length=160, output_dir=tmp_path), "--use-instruction", "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout.splitlines()[-1])
     assert set(answer) == {"run", "run_dir", "adapter_dir", "metrics", "floor", "seconds", "peak_memory_mib"}
@@ -67,7 +73,7 @@ def test_train_evaluate_and_classify_agree(tmp_path, small, corpus_dir):
 
 
 def test_a_run_tells_its_progress_its_layers_and_its_figures(small):
-    done = irtuning("train", *small, "--logging-steps", "2")
+    done = irtuning("train", *small(logging_steps=2))
     assert done.returncode == 0, done.stderr
     assert "step 2/4" in done.stdout
     assert "step 3/4" not in done.stdout
@@ -75,7 +81,7 @@ def test_a_run_tells_its_progress_its_layers_and_its_figures(small):
     assert "█" in done.stdout
     assert "bag of edits" in done.stdout
     listed = irtuning("runs", "--json")
-    (row,) = json.loads(listed.stdout)["runs"]
+    (row,) = [row for row in json.loads(listed.stdout)["runs"] if not row["recorded"]]
     assert (row["state"], row["model"]) == ("finished", "tiny-bert")
     folder = Path(os.environ["IRTUNING_HOME"]) / row["run"]
     for name in ("config.json", "events.jsonl", "metrics.json"):
@@ -124,7 +130,7 @@ def test_a_pair_that_is_none_is_refused(texts, says):
 
 def test_a_corpus_of_one_class_is_refused(tmp_path, small):
     path = write_jsonl(tmp_path / "one.jsonl", [{**row, "label": "same"} for row in make_rows(30)])
-    done = irtuning("train", "--dataset-name", path, "--model-name", small[1])
+    done = irtuning("train", *small(dataset_name=path))
     assert done.returncode == 1
     assert "one label" in done.stdout + done.stderr
 
@@ -132,7 +138,7 @@ def test_a_corpus_of_one_class_is_refused(tmp_path, small):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_saves_the_adapter_and_says_130(tmp_path, small, number):
     child = subprocess.Popen(
-        [sys.executable, "-m", "irtuning", "train", *small, "--max-steps", "4000", "--logging-steps", "1", "--output-dir", tmp_path],
+        [sys.executable, "-m", "irtuning", "train", *small(max_steps=4000, logging_steps=1, output_dir=tmp_path)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     try:
@@ -154,13 +160,13 @@ def test_interrupted_it_saves_the_adapter_and_says_130(tmp_path, small, number):
 
 def test_a_second_run_on_a_store_waits_and_says_for_which(tmp_path, small):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "IRTUNING_HOME": str(tmp_path / "shared")}
-    command = [sys.executable, "-m", "irtuning", "train", *small, "--logging-steps", "1"]
+    command = [sys.executable, "-m", "irtuning", "train"]
     first = subprocess.Popen(
-        [*command, "--max-steps", "4000"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        [*command, *small(max_steps=4000, logging_steps=1)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     )
     try:
         name = next(line for line in first.stdout if "step 1/" in line).split()[0]
-        second = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+        second = subprocess.Popen([*command, *small()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
         try:
             assert name in next(line for line in second.stdout if "waits" in line)
             first.send_signal(signal.SIGINT)

@@ -12,7 +12,7 @@ from irtuning.runs.description import describe, local_path, plain_config, read_j
 def test_every_choice_is_filled_in_and_given_names_what_was_set():
     shared, _ = describe(RunConfig(learning_rate=0.001), None)
     assert shared["model_name"] == "minilm"
-    assert shared["lora_r"] == catalogue.MODELS["minilm"].defaults["lora_r"]
+    assert shared["lora_r"] == catalogue.defaults_for("minilm")["lora_r"]
     assert shared["given"] == ["learning_rate"]
     assert shared["corpus"] is None
     assert set(RunConfig.model_fields) <= set(shared)
