@@ -175,7 +175,9 @@ def test_a_dead_worker_counts_as_dead_before_anybody_waited_for_it(store, launch
 
 def start_app(store, mode):
     app = subprocess.Popen(
-        [sys.executable, "-c", APP, str(store.home), str(FAKE_WORKER), mode], stdout=subprocess.PIPE, env=HERE
+        [sys.executable, "-c", APP, str(store.home), str(FAKE_WORKER), mode], stdout=subprocess.PIPE, env=HERE,
+        # A shell that runs the tests in the background has them, and all they start, ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     app.stdout.readline()
     return app
