@@ -8,11 +8,12 @@ import time
 from datetime import datetime
 
 import pytest
+from playwright import sync_api
 
 from tests.browser.live_serving import launch, live_run, served
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
-sync_api = pytest.importorskip("playwright.sync_api")
+
 LATENCY_MS, USUAL_BYTES, MOST_BYTES, RELOAD_MS = 250, 2048, 256 * 1024, 2000
 ATTEMPTS = 3
 """The best of so many counts: other work on the machine only ever adds."""

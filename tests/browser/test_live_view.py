@@ -7,6 +7,7 @@ from urllib.parse import urlparse
 
 import numpy as np
 import pytest
+from playwright import sync_api
 
 from irtuning import events
 from irtuning.insight.columns import merge_columns
@@ -17,7 +18,7 @@ from tests.browser.live_serving import launch, live_run, served
 from tests.simulated import plain, simulate, write_run
 
 pytestmark = pytest.mark.browser
-sync_api = pytest.importorskip("playwright.sync_api")
+
 expect = sync_api.expect
 PATIENCE = 25_000
 expect.set_options(timeout=PATIENCE)

@@ -24,7 +24,7 @@ def both(layers, theme="light", wide=True):
 @pytest.mark.parametrize("wide", [True, False])
 @pytest.mark.parametrize("layers", LAYERS)
 def test_plotly_takes_them(layers, theme, wide):
-    graph_objects = pytest.importorskip("plotly.graph_objects")
+    from plotly import graph_objects
     for figure in both(layers, theme, wide):
         assert graph_objects.Figure(data=figure["data"], layout=figure["layout"]).layout.height == figure["layout"]["height"]
 

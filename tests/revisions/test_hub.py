@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 
+import datasets
 import pytest
 
 from irtuning.errors import CorpusError
@@ -11,7 +12,6 @@ from irtuning.revisions import hub
 from irtuning.revisions.corpora import Columns, load_corpus
 from irtuning.revisions.hub import load_hub, looks_like_hub_id
 
-datasets = pytest.importorskip("datasets")
 LABELS = ("clarity", "fluency", "coherence", "style", "meaning-changed", "others")
 ITERATER = "wanyu/IteraTeR_human_sent"
 

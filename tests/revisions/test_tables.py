@@ -87,7 +87,7 @@ def test_a_column_without_a_name_gets_one(tmp_path):
 
 
 def test_a_spreadsheet_is_read_as_the_same_rows(tmp_path):
-    openpyxl = pytest.importorskip("openpyxl")
+    import openpyxl
     book = openpyxl.Workbook()
     for row in (["before", "after", "label"], ["Ein Haus, alt", "a house; old", "x"], [None, ROWS[1]["after"], "y"]):
         book.active.append(row)
