@@ -19,7 +19,9 @@ EVALUATIONS = 6
 FORWARD_SHARE = 1 / 3
 """A token that is only read costs this part of one that is learnt from."""
 CHARACTERS_A_TOKEN = 4.2
-TEMPLATE_TOKENS = 12
+TEMPLATE_TOKENS = 8
+MARKED_SHARE = 0.65
+"""Without an instruction the text is read once, with its changes marked: what both sides share does not count twice."""
 INSTRUCTION_TOKENS = 70
 PADDING = 1.25
 """Tokens computed for each token of text: batches are padded to their longest row."""
@@ -73,7 +75,9 @@ class Estimate:
 
 def mean_tokens(characters: float, *, use_instruction: bool) -> float:
     """Tokens an average pair takes with its template, from its characters: no tokenizer is loaded."""
-    return characters / CHARACTERS_A_TOKEN + (INSTRUCTION_TOKENS if use_instruction else TEMPLATE_TOKENS)
+    if use_instruction:
+        return characters / CHARACTERS_A_TOKEN + INSTRUCTION_TOKENS
+    return MARKED_SHARE * characters / CHARACTERS_A_TOKEN + TEMPLATE_TOKENS
 
 
 def measured(events: Iterable[Mapping[str, Any]], *, skip: int = 3, least: int = 5) -> Measured | None:

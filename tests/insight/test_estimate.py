@@ -87,7 +87,7 @@ def test_an_8b_model_in_bf16_needs_more_than_its_weights_and_a_gpu_is_faster():
 
 def test_pairs_count_their_template():
     assert mean_tokens(0, use_instruction=False) > 0
-    assert mean_tokens(420, use_instruction=True) > mean_tokens(420, use_instruction=False) > 100
+    assert mean_tokens(420, use_instruction=True) > mean_tokens(420, use_instruction=False) > 50
 
 
 @pytest.mark.parametrize("machine", [None, TWO_CORES])
