@@ -156,7 +156,11 @@ def test_a_run_outlives_pages_and_the_app_and_stops_when_asked(studio, visit):
         time.sleep(0.2)
 
     waiting = visit()
+    # The page finds the run that trains by itself; only then is what the address says after Start the new one.
+    expect(badge(waiting)).to_have_text("running", timeout=PATIENCE)
+    waiting.wait_for_timeout(1500)
     queued = start(waiting, "2")
+    assert queued != run
     expect(badge(waiting)).to_contain_text("1 run before it", timeout=PATIENCE)
     waiting.close()
 
