@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 from irtuning.errors import CorpusError
+from irtuning.hub import hub_answers
 from irtuning.revisions.tables import Table, cell
 
-SECONDS = 3.0
 PARTS = {"train": ("train", "training"), "validation": ("validation", "dev", "valid", "val"), "test": ("test",)}
 """Our part -> the names that folders and hubs use for it."""
 
@@ -24,26 +23,6 @@ PARTS = {"train": ("train", "training"), "validation": ("validation", "dev", "va
 def looks_like_hub_id(name: str) -> bool:
     """Whether a name has the form owner/name."""
     return re.fullmatch(r"[\w.-]+/[\w.-]+", name) is not None and ".." not in name
-
-
-def hub_answers() -> bool:
-    """Whether the hub can be reached: one request, three seconds, no retry; never in offline mode."""
-    import httpx
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return False
-    answered: list[int] = []
-
-    def ask() -> None:
-        with suppress(httpx.HTTPError, OSError):
-            answered.append(httpx.head(constants.ENDPOINT, timeout=SECONDS, follow_redirects=False).status_code)
-
-    # In a thread, since looking a name up knows no time limit.
-    asking = Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(SECONDS)
-    return bool(answered)
 
 
 def load_hub(hub_id: str) -> dict[str, Table]:

@@ -16,8 +16,7 @@ from pathlib import Path
 
 from irtuning import catalogue
 from irtuning.errors import ModelError
-
-HUB_SECONDS = 3.0
+from irtuning.hub import hub_answers
 
 
 @dataclass(frozen=True)
@@ -130,20 +129,6 @@ def in_hub_cache(hub_id: str) -> bool:
     return isinstance(try_to_load_from_cache(hub_id, "config.json"), str) and any(
         isinstance(try_to_load_from_cache(hub_id, name), str) for name in names
     )
-
-
-def hub_answers() -> bool:
-    """Whether the hub can be reached: one request, three seconds, no retry; never in offline mode."""
-    import httpx
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return False
-    try:
-        httpx.head(constants.ENDPOINT, timeout=HUB_SECONDS, follow_redirects=False)
-    except (httpx.HTTPError, OSError):
-        return False
-    return True
 
 
 def _of_hub(hub_id: str) -> Weights:

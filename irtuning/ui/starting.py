@@ -12,6 +12,7 @@ from collections.abc import Callable
 from irtuning import catalogue
 from irtuning.config import RunConfig
 from irtuning.errors import ConfigError, ModelError
+from irtuning.hub import hub_answers
 from irtuning.insight.machine import model_here
 from irtuning.revisions.corpora import Columns
 from irtuning.ui.api import strict
@@ -33,10 +34,10 @@ class Starter:
     """
 
     def __init__(
-        self, studio: Studio, clock: Callable[[], float] = time.monotonic, hub_answers: Callable[[], bool] | None = None
+        self, studio: Studio, clock: Callable[[], float] = time.monotonic, hub_answers: Callable[[], bool] = hub_answers
     ) -> None:
         self._studio, self._clock = studio, clock
-        self._hub_answers = hub_answers or _hub_answers
+        self._hub_answers = hub_answers
         self._lock = threading.Lock()
         self._last: dict[str, tuple[float, RunConfig, str]] = {}
 
@@ -89,9 +90,3 @@ class Starter:
                 f"{entry.title} is not on this machine and the hub does not answer.", f"Bring it with: {BRING_SMOLLM2}"
             )
         return config
-
-
-def _hub_answers() -> bool:
-    from irtuning.tuning.weights import hub_answers  # loads no torch
-
-    return hub_answers()

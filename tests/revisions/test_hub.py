@@ -143,7 +143,7 @@ def test_asking_the_hub_ends_after_its_time_even_where_a_name_is_not_looked_up(m
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(hub, "SECONDS", 0.2)
+    monkeypatch.setattr("irtuning.hub.SECONDS", 0.2)
 
     def hangs(*args, **keywords):
         time.sleep(3)
