@@ -26,7 +26,7 @@ INSTRUCTION_TOKENS = 70
 PADDING = 1.25
 """Tokens computed for each token of text: batches are padded to their longest row."""
 
-CPU_CORE_FLOPS = {"bfloat16": 1.8e11, "float32": 1.2e11}
+CPU_CORE_FLOPS = {"bfloat16": 2.6e11, "float32": 1.5e11}
 """Useful operations a second and core in a training step of a small transformer."""
 GPU_FLOPS = {"cuda": 3e13, "mps": 1.5e12}
 STEP_OVERHEAD_SECONDS = 0.03

@@ -14,7 +14,7 @@ import numpy as np
 
 from irtuning import floor as floors
 from irtuning.config import RunConfig
-from irtuning.events import Evaluated, Finished, Phase, Stopped
+from irtuning.events import Evaluated, Finished, Notice, Phase, Stopped
 from irtuning.revisions.corpora import Corpus
 from irtuning.runs.norms import NormsFile
 from irtuning.tuning.card import read_origin, write_card
@@ -70,6 +70,8 @@ def conduct(
         )
         emit(Stopped(what=what))
         return result
+    if same := _one_answer(result):
+        emit(Notice(level="warning", text=same))
     closing = _closing(result, rival)
     _write_json(run_dir / "metrics.json", closing)
     origin = read_origin(result.adapter_dir)
@@ -127,6 +129,17 @@ def _closing(result: TrainResult, rival: _Floor) -> dict[str, Any]:
         "layers_trained": result.layers_trained,
         "selected_fraction": trained / max(1, result.steps * len(result.layers_trained)),
     }
+
+
+def _one_answer(result: TrainResult) -> str:
+    """What to say where all held-out rows got the same label, as a network gives that never learnt or fell over; else empty."""
+    answers = set(result.probabilities.argmax(axis=1).tolist())
+    if len(answers) > 1 or len(result.probabilities) < 2:
+        return ""
+    return (
+        f"The network gives every held-out revision the same intention, {result.labels[answers.pop()]}: it has not learnt to "
+        "tell them apart. Try a lower learning rate, a longer warm-up or more passes."
+    )
 
 
 def _wrong_rows(result: TrainResult, rival: _Floor) -> list[dict[str, Any]]:

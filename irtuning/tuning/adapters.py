@@ -16,6 +16,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from irtuning.errors import AdapterError, ModelError
+from irtuning.tuning.fused import fuse_lora
 from irtuning.tuning.layers import layer_modules
 
 ATTENTION = (
@@ -96,15 +97,15 @@ def add_lora(model: nn.Module, *, r: int, alpha: float, dropout: float) -> PeftM
         target_modules=target_modules(model),
         modules_to_save=head_modules(model),
     )
-    peft_model = get_peft_model(model, config)
-    return in_float32(peft_model)
+    return _ready(get_peft_model(model, config))
 
 
-def in_float32(model: PeftModel) -> PeftModel:
-    """Adapters and head in float32, whatever the numbers of the frozen model."""
+def _ready(model: PeftModel) -> PeftModel:
+    """Adapters and head in float32, whatever the numbers of the frozen model, and products in one operation."""
     for name, parameter in model.named_parameters():
         if "lora_" in name or "modules_to_save" in name:
             parameter.data = parameter.data.to(torch.float32)
+    fuse_lora(model)
     return model
 
 
@@ -150,4 +151,4 @@ def load_adapter(model: nn.Module, folder: Path) -> PeftModel:
             f"The adapter in {folder.name!r} does not fit its base model, or its file is damaged.",
             "Train it again, or choose another adapter.",
         ) from error
-    return in_float32(loaded).eval()
+    return _ready(loaded).eval()

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft.tuners.lora import Linear
 
 from irtuning.config import RunConfig
 from irtuning.revisions.corpora import load_corpus
@@ -59,6 +60,9 @@ def _ours(config: RunConfig, corpus: Any, steps: int) -> list[Any]:
 def _plain(config: RunConfig, corpus: Any, steps: int) -> list[float]:
     """LoRA on all layers, the whole batch at once, padded to its longest row, loss read every step: what one writes at first."""
     prepared = prepare(config, corpus, lambda event: None, lambda: None)
+    for module in prepared.model.modules():
+        if isinstance(module, Linear):
+            module.__class__ = Linear
     model, rows = prepared.model.train(), prepared.rows["train"]
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=config.learning_rate)
     size, taken, epoch = config.batch_size, [], 0
