@@ -9,7 +9,6 @@ import os
 import shlex
 import signal
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,6 @@ def build_studio() -> Studio:
 
 def main() -> None:
     """Serves the pages until Ctrl-C."""
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     studio = build_studio()
     blocks = build_ui(studio)
     studio.launcher.start()

@@ -10,7 +10,6 @@ import signal
 import sys
 import threading
 import traceback
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,7 +73,6 @@ def work(
     try:
         with store_lock(store.home, run, waiting=must_wait, should_stop=stop):
             log.append(Phase(name="loading"))
-            warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
             # torch loads in here, after the page has been told that something happens.
             from irtuning.runs.conduct import conduct
 

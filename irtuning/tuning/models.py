@@ -5,6 +5,7 @@ Knows nothing of adapters, texts or runs. Safetensors only; no code of a model's
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -14,6 +15,9 @@ from transformers.utils import logging
 
 from irtuning.errors import ModelError
 from irtuning.tuning.weights import Weights
+
+# peft still asks transformers by names that it is about to give up; nobody who trains or classifies can do anything about it.
+warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
 def load_config(weights: Weights) -> Any:
