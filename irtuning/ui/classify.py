@@ -16,6 +16,7 @@ from irtuning.ui.marks import marked
 from irtuning.ui.parts import note, static, warning
 from irtuning.ui.run_list import title_of
 from irtuning.ui.studio import QUIET, Studio
+from irtuning.ui.words import label as intention
 from irtuning.ui.words import score, text
 
 log = logging.getLogger(__name__)
@@ -115,14 +116,14 @@ def answer_markup(answer: Mapping[str, Any], before: str, after: str) -> str:
     unsure = '<p class="ir-quiet">It is not sure enough to commit itself.</p>' if answer.get("abstained") else ""
     notice = note(answer.get("notice", ""))
     others = "".join(
-        f'<div class="ir-other"><span>{text(name)}</span>'
+        f'<div class="ir-other"><span>{intention(name)}</span>'
         f'<span class="ir-bar ir-bar-thin"><i style="width:{100 * p:.1f}%"></i></span>'
         f'<span class="ir-figure">{percent(p)}</span></div>'
         for name, p in ranked
         if name != label
     )
     return (
-        f'<div class="ir-answer" role="status"><p class="ir-intention"><strong>{text(label)}</strong>'
+        f'<div class="ir-answer" role="status"><p class="ir-intention"><strong>{intention(label)}</strong>'
         f'<span>{percent(answer["probabilities"][label])}</span></p>'
         f'<p class="ir-meaning">{text(meanings.get(label, ""))}</p>{unsure}{notice}</div>'
         f'<div class="ir-others"><h3 class="ir-heading">Other intentions</h3>{others}</div>'

@@ -16,6 +16,7 @@ from pathlib import Path
 from irtuning import catalogue
 from irtuning.insight.estimate import Sizes, mean_tokens
 from irtuning.revisions.corpora import Columns, Corpus, load_corpus
+from irtuning.ui.words import label as intention
 from irtuning.ui.words import plural, text
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
@@ -65,7 +66,7 @@ def summary(corpus: Corpus) -> str:
     counts = Counter(r.label for part in (corpus.train, corpus.validation, corpus.test) for r in part)
     most = max(counts.values(), default=1)
     bars = "".join(
-        f'<div class="ir-bar-row"><span>{text(label)}</span>'
+        f'<div class="ir-bar-row"><span>{intention(label)}</span>'
         f'<span class="ir-bar"><i style="width:{100 * counts[label] / most:.0f}%"></i></span>'
         f'<span class="ir-figure">{counts[label]:,}</span></div>'
         for label in corpus.labels

@@ -12,6 +12,7 @@ from irtuning.revisions.corpora import label_meanings
 from irtuning.ui import form
 from irtuning.ui.marks import marked
 from irtuning.ui.words import duration, gigabytes, number, plural, score, text
+from irtuning.ui.words import label as intention
 
 _FIGURES = (("accuracy", "Accuracy"), ("macro_f1", "Macro-F1"), ("weighted_f1", "Weighted F1"), ("au_prc", "AU-PRC"))
 
@@ -89,7 +90,7 @@ def per_class(labels: Sequence[str], network: Mapping[str, Any], floor: Mapping[
         one, two = ours.get(label, {}), theirs.get(label, {})
         bars = _bar(one.get("f1"), "") + (_bar(two.get("f1"), " ir-bar-floor") if theirs else "")
         rows.append(
-            f'<div class="ir-class"><div><span class="ir-class-name">{text(label)}</span> '
+            f'<div class="ir-class"><div><span class="ir-class-name">{intention(label)}</span> '
             f'<span class="ir-quiet">{plural(int(one.get("support", 0)), "row")}</span>'
             f'<div class="ir-quiet ir-small-text">{text(meanings.get(label, ""))}</div></div>'
             f'<div class="ir-class-bars">{bars}</div></div>'
@@ -108,9 +109,13 @@ def _bar(value: float | None, kind: str) -> str:
     )
 
 
+FEW = 5
+"""Intentions whose names fit side by side over the confusions."""
+
+
 def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
     """Test rows by true intention (down) and the network's answer (across); darker: a larger part of the row."""
-    head = "".join(f'<th scope=col><span>{text(label)}</span></th>' for label in labels)
+    head = "".join(f'<th scope=col><span>{intention(label)}</span></th>' for label in labels)
     rows = []
     for i, (label, row) in enumerate(zip(labels, counts, strict=True)):
         total = sum(row)
@@ -119,10 +124,11 @@ def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
             f'title="{text(label)} taken for {text(labels[j])}: {count} of {total}">{count or "·"}</td>'
             for j, count in enumerate(row)
         )
-        rows.append(f"<tr><th scope=row>{text(label)}</th>{cells}<td class=ir-total>{total}</td></tr>")
+        rows.append(f"<tr><th scope=row>{intention(label)}</th>{cells}<td class=ir-total>{total}</td></tr>")
+    many = " ir-many" if len(labels) > FEW else ""
     return (
         '<div class="ir-table-scroll" tabindex="0" role="region" aria-label="Confusions">'
-        f'<table class="ir-confusion"><thead><tr><td class="ir-quiet">true ↓ taken for →</td>{head}'
+        f'<table class="ir-confusion{many}"><thead><tr><td class="ir-quiet">true ↓ taken for →</td>{head}'
         f'<th scope=col class=ir-total>all</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
     )
 

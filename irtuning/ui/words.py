@@ -24,6 +24,11 @@ def text(value: object) -> str:
     return html.escape(str(value), quote=True)
 
 
+def label(name: object) -> str:
+    """An intention's name as markup that may be broken after a slash: `Conventions/Grammar/Spelling` has no space."""
+    return text(name).replace("/", "/<wbr>")
+
+
 def duration(seconds: float) -> str:
     """A span of time, rounded as one would say it: `40 s`, `14 min`, `2 h 10 min`."""
     if seconds < 10:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from irtuning.events import Stopped
@@ -14,14 +15,15 @@ from tests.simulated import LABELS, simulate
 WRONG = {"before": "He go <b>home</b>.", "after": "He goes <b>home</b>.", "label": "fluency", "predicted": "style", "probability": 0.81}
 
 
-def closing() -> dict:
+def closing(labels: Sequence[str] = LABELS) -> dict:
     """metrics.json of a network that is not shown to beat the floor."""
-    per = {label: {"precision": 0.6, "recall": 0.6, "f1": 0.6, "support": 24} for label in LABELS}
+    count = len(labels)
+    per = {label: {"precision": 0.6, "recall": 0.6, "f1": 0.6, "support": 24} for label in labels}
     network = {"accuracy": 0.6, "macro_f1": 0.58, "weighted_f1": 0.6, "au_prc": 0.6, "per_class": per}
     floor = {**network, "macro_f1": 0.53}
     return {
-        "labels": LABELS, "network": network, "floor": floor, "validation": network, "floor_confusion": [[5] * 5] * 5,
-        "confusion": [[20 if i == j else 1 for j in range(5)] for i in range(5)],
+        "labels": list(labels), "network": network, "floor": floor, "validation": network, "floor_confusion": [[5] * count] * count,
+        "confusion": [[20 if i == j else 1 for j in range(count)] for i in range(count)],
         "difference": {"macro_f1": 0.05, "low": -0.02, "high": 0.12, "rows": 120, "clear": False},
         "wrong": [WRONG] * 10, "seconds": 3.0, "peak_memory_mib": 500.0, "best_step": 20, "steps": 20,
         "layers_trained": [10] * 6, "selected_fraction": 0.5,

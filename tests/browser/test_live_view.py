@@ -14,7 +14,7 @@ from irtuning.insight.columns import merge_columns
 from irtuning.insight.history import RunHistory
 from irtuning.ui import live
 from irtuning.ui.answers import step_row, whole
-from tests.browser.live_serving import launch, live_run, served
+from tests.browser.live_serving import live_run, served
 from tests.simulated import plain, simulate, write_run
 
 pytestmark = pytest.mark.browser
@@ -34,14 +34,6 @@ def home(tmp_path_factory):
 def address(home):
     with served(home) as where:
         yield where
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with sync_api.sync_playwright() as playwright:
-        browser = launch(playwright)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

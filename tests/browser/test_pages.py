@@ -19,14 +19,14 @@ from urllib.parse import urlparse
 import pytest
 from playwright import sync_api
 
+from irtuning.catalogue import ARGREWRITE_LABELS
+from tests.browser.quick_worker import closing
 from tests.simulated import simulate, write_run
 
 pytestmark = pytest.mark.browser
 
 expect = sync_api.expect
 ROOT = Path(__file__).parents[2]
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-component-update",
-         "--disable-sync", "--disable-quic"]
 RECORDED = "brisk-otter-3f2a"
 PATIENCE = 20_000
 """Milliseconds to wait for something on a page that shares two cores with others."""
@@ -77,15 +77,6 @@ def address(served):
     for pid in workers:  # no worker outlives its test
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with sync_api.sync_playwright() as playwright:
-        system = Path("/usr/bin/chromium")
-        browser = playwright.chromium.launch(executable_path=str(system) if system.exists() else None, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -312,6 +303,26 @@ def test_the_address_follows_the_pages_and_leads_back(visit):
     page.wait_for_function("(run) => location.search === `?page=runs&run=${run}`", arg=RECORDED)
     page.get_by_role("tab", name="Train").click()
     expect(page.locator("#live")).to_contain_text("brisk-otter", timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nine_intentions_of_long_names_are_all_seen(visit, served, width):
+    run = "quiet-heron-91aa"
+    folder = write_run(served[1], run, simulate(layers=6, steps=5))
+    (folder / "metrics.json").write_text(json.dumps(closing(list(ARGREWRITE_LABELS))))
+    page = visit(f"?page=runs&run={run}", width=width)
+    table = page.locator(".ir-confusion")
+    expect(table.locator("tbody tr")).to_have_count(9, timeout=PATIENCE)
+    frame = page.get_by_role("region", name="Confusions")
+    assert frame.evaluate("e => e.scrollHeight - e.clientHeight") <= 1
+    for name in table.locator("th span, th[scope=row]").all():
+        # Not broken into pieces: no name stands in more lines than it has words.
+        lines = name.evaluate(
+            "e => { const r = document.createRange(); r.selectNodeContents(e);"
+            " const upright = getComputedStyle(e).writingMode !== 'horizontal-tb';"
+            " return new Set([...r.getClientRects()].map(b => Math.round(upright ? b.x : b.y))).size }"
+        )
+        assert lines <= len(re.split(r"[ /-]", name.inner_text()))
 
 
 @pytest.mark.parametrize("query", ["", "?page=runs", f"?page=runs&run={RECORDED}", "?page=classify"])

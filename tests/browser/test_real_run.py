@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from irtuning.runs.process import is_alive, read_process
-from tests.browser.test_pages import PATIENCE, ROOT, chromium, expect, start  # noqa: F401 - a fixture
+from tests.browser.test_pages import PATIENCE, ROOT, expect, start
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -81,7 +81,7 @@ def studio(tmp_path):
 
 
 @pytest.fixture
-def visit(chromium, studio):  # noqa: F811
+def visit(chromium, studio):
     pages = []
 
     def open_page(query: str = ""):

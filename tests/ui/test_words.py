@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from irtuning.ui.words import ago, duration, gigabytes, plural, score, text
+from irtuning.ui.words import ago, duration, gigabytes, label, plural, score, text
 
 
 @pytest.mark.parametrize(("seconds", "said"), [
@@ -17,6 +17,11 @@ def test_memory_scores_and_counts():
     assert [gigabytes(g) for g in (0.02, 0.61, 19.4)] == ["0.1 GB", "0.6 GB", "19 GB"]
     assert (score(0.576), score(None)) == ("0.58", "–")
     assert (plural(1, "run"), plural(1200, "run")) == ("1 run", "1,200 runs")
+
+
+def test_an_intention_without_a_space_may_be_broken_at_its_slashes_and_is_text():
+    assert label("Conventions/Grammar/Spelling") == "Conventions/<wbr>Grammar/<wbr>Spelling"
+    assert label("<b>/x") == "&lt;b&gt;/<wbr>x"
 
 
 def test_markup_is_text():
