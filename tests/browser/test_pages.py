@@ -315,6 +315,7 @@ def test_nine_intentions_of_long_names_are_all_seen(visit, served, width):
     expect(table.locator("tbody tr")).to_have_count(9, timeout=PATIENCE)
     frame = page.get_by_role("region", name="Confusions")
     assert frame.evaluate("e => e.scrollHeight - e.clientHeight") <= 1
+    assert frame.evaluate("e => e.scrollWidth - e.clientWidth") <= 1
     for name in table.locator("th span, th[scope=row]").all():
         # Not broken into pieces: no name stands in more lines than it has words.
         lines = name.evaluate(
