@@ -1,4 +1,4 @@
-"""The command line: `python -m irtuning train | classify | evaluate | runs`.
+"""The command line: `python -m irtuning train | classify | evaluate | runs | models`.
 
 Flags of `train` derive from RunConfig. Exit status: 0; 1 the command failed, with one sentence of why; 2 a wrong argument;
 130 interrupted. With --json the last line of standard output is one JSON object; everything else goes to standard error.
@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from irtuning.config import RunConfig, explain
 from irtuning.errors import ConfigError, StudioError
+from irtuning.run_commands import find_run, open_store, runs_app
 
 Flags = Annotated[RunConfig, Parameter(name="*")]
 NOTHING_GIVEN = RunConfig()
@@ -28,7 +29,6 @@ app = App(
     help="Tell why a text was revised: train on the layers that matter, classify, evaluate.",
     version_flags=[],
 )
-runs_app = App(name="runs", help="The runs of the store: list, stop, delete.")
 app.command(runs_app)
 
 
@@ -36,8 +36,9 @@ app.command(runs_app)
 def train(
     config: Flags = NOTHING_GIVEN,
     *,
-    preset: Literal["thirty-seconds", "real-llm", "paper"] | None = None,
+    preset: Literal["thirty-seconds", "real-llm", "paper", "steady"] | None = None,
     output_dir: Path | None = None,
+    resume: str | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Train an adapter and score it on held-out documents.
@@ -45,22 +46,41 @@ def train(
     Parameters
     ----------
     preset
-        A starting point; flags that are given win over it.
+        A starting point; flags that are given win over it. steady goes with any model: all layers train in the first steps,
+        then the most important within a budget of time, and what comes out of the others is kept.
     output_dir
         Make the run's folder inside this one instead of the store's.
+    resume
+        Go on with a run that did not come to its end, from its newest checkpoint: its id, or its folder.
     json
         End with one JSON object on standard output.
     """
+    from irtuning.runs import together
     from irtuning.runs.store import EventLog, RunStore
     from irtuning.runs.terminal import Terminal
     from irtuning.runs.worker import work
 
-    store = RunStore(output_dir) if output_dir else RunStore.default()
-    run = store.create(config, preset=preset)
-    folder = store.path(run)
-    terminal = Terminal(run, every=store.run_config(run).logging_steps or 10, out=sys.stderr if json else sys.stdout)
-    log = EventLog(folder, also=terminal.take)
-    status = work(folder, log=log, waiting=terminal.waits)
+    if not together.is_first():
+        return together.follow()
+    try:
+        if resume is not None:
+            if config.given or preset or output_dir:
+                raise ConfigError("A resumed run keeps its settings: give --resume without other choices.")
+            store, run = find_run(resume)
+        else:
+            store = RunStore(output_dir) if output_dir else RunStore.default()
+            run = store.create(together.for_all(config, together.processes()), preset=preset)
+        folder = store.path(run)
+        terminal = Terminal(run, every=store.run_config(run).logging_steps or 10, out=sys.stderr if json else sys.stdout)
+        log = EventLog(folder, also=terminal.take)
+        if resume is not None:
+            store.reopen(run, log)
+    except BaseException:
+        if together.processes() > 1:
+            together.share(None)
+        raise
+    share = together.share if together.processes() > 1 else lambda told: None
+    status = work(folder, log=log, waiting=terminal.waits, resume=resume is not None, share=share)
     closing = terminal.close(folder)
     if json and status == 0:
         print(jsonlib.dumps({"run": run, "run_dir": str(folder), "adapter_dir": str(folder / "adapter"), **closing}))
@@ -164,48 +184,38 @@ def evaluate(
     return 0
 
 
-@runs_app.default
-def list_runs(*, json: Annotated[bool, Parameter(negative=())] = False) -> int:
-    """List the runs, newest first.
+@app.command
+def models(*, json: Annotated[bool, Parameter(negative=())] = False) -> int:
+    """List the base models that can be named, and which of them are on this machine.
 
     Parameters
     ----------
     json
         Answer as JSON.
     """
-    runs = _store().list()
+    from irtuning.insight.models import model_rows
+
+    rows = model_rows()
     if json:
-        print(jsonlib.dumps({"runs": runs}, ensure_ascii=False))
-    for run in [] if json else runs:
-        score = run["metrics"]["macro_f1"] if run.get("metrics") else None
+        print(jsonlib.dumps({"models": rows}, ensure_ascii=False))
+        return 0
+    for row in rows:
+        full, eight, four = row["memory_gib"].values()
+        ids = row["hub_id"] + (f", with an instruction {row['instruct_id']}" if row["instruct_id"] else "")
         print(
-            f"{run['run']:24} {run['state']:9} {run['model'] or '':14} {run['corpus'] or '':16} "
-            f"{'' if score is None else f'macro-F1 {score:.3f}'}"
+            f"{row['name']:22} {row['layers']:3} layers  {_count(row['parameters']):>6}  {row['licence']:19}  "
+            f"{full:4.1f} GiB ({eight:.1f} in 8 bit, {four:.1f} in 4)  "
+            f"{'here: ' + row['on_this_machine'] if row['on_this_machine'] else 'on the hub'}{', gated' if row['gated'] else ''}"
         )
+        print(f"{'':22} {ids}")
+    print("Memory: a guess at the peak of a run with the model's defaults on a GPU in bfloat16; 8 and 4 bit need bitsandbytes.")
     return 0
 
 
-@runs_app.command
-def stop(run: str) -> int:
-    """Ask a run to stop; its adapter so far is kept."""
-    store = _store()
-    store.request_stop(run)
-    print(f"{run} was asked to stop.")
-    return 0
+def _count(parameters: int) -> str:
+    """For people: `134.5M`, `8.0B`."""
+    return f"{parameters / 1e9:.1f}B" if parameters >= 1e9 else f"{parameters / 1e6:.1f}M"
 
-
-@runs_app.command
-def delete(run: str) -> int:
-    """Delete a run that is not running, with its adapter."""
-    _store().delete(run)
-    print(f"{run} is deleted.")
-    return 0
-
-
-def _store() -> Any:
-    from irtuning.runs.store import RECORDED, RunStore
-
-    return RunStore.default(recorded=RECORDED)
 
 
 def _open_adapter(name: str) -> tuple[str, Any]:
@@ -214,9 +224,12 @@ def _open_adapter(name: str) -> tuple[str, Any]:
     path = Path(name).expanduser() if name else None
     if path is not None and path.is_dir():
         folder = path / "adapter" if (path / "adapter").is_dir() else path
-        return path.name, Classifier(folder)
-    shelf = AdapterShelf(_store())
-    return name or SHIPPED, Classifier(shelf.folder(name))
+        found = path.name, Classifier(folder)
+    else:
+        found = name or SHIPPED, Classifier(AdapterShelf(open_store()).folder(name))
+    if found[1].notice:
+        print(found[1].notice, file=sys.stderr)
+    return found
 
 
 def _write_table(rows: list[dict[str, Any]], output: Path | None, as_json: bool) -> None:
@@ -252,6 +265,10 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # Whoever read the output has enough, as `| head` has; Python would complain once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 if __name__ == "__main__":

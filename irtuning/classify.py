@@ -32,6 +32,9 @@ class Classifier:
         adapter: folder that a run saved, or the name of one in checkpoints/.
         device: auto, cpu, cuda or mps.
 
+    Attributes:
+        notice: one sentence where it does not run on the weights it was trained beside, else empty.
+
     Raises:
         AdapterError: there is no such adapter, or its file is damaged.
         ModelError: its base model cannot be loaded.
@@ -43,6 +46,7 @@ class Classifier:
         from irtuning.tuning.card import read_origin
         from irtuning.tuning.device import choose_device
         from irtuning.tuning.models import load_model, load_tokenizer
+        from irtuning.tuning.quantised import installed, words
         from irtuning.tuning.weights import find_weights
 
         folder = Path(adapter)
@@ -59,6 +63,14 @@ class Classifier:
             use_instruction=entry is not None and self.origin.base_id == entry.instruct_id,
         )
         self._tokenizer = load_tokenizer(weights)
+        # The weights it was trained beside, so that scores come out the same again; in full where they cannot be had.
+        bits = self.origin.bits if installed() else ""
+        self.notice = (
+            f"The adapter was trained beside weights in {words(self.origin.bits)}; without bitsandbytes its base runs in full, "
+            "and probabilities differ a little."
+            if self.origin.bits and not bits
+            else ""
+        )
         base = load_model(
             weights,
             self._tokenizer,
@@ -66,6 +78,7 @@ class Classifier:
             dtype=self._device.torch_dtype,
             device=self._device.torch_device,
             seed=0,
+            bits=bits,
         )
         self._model = load_adapter(base, folder)
 
@@ -119,6 +132,17 @@ class Classifier:
             self._model, rows, pad_token_id=self._tokenizer.pad_token_id, dtype=self._device.torch_dtype
         )
         return logits, cut
+
+    def logits_without_layers(self, pairs: Sequence[tuple[str, str]]) -> tuple[np.ndarray, np.ndarray]:
+        """The network's logits, shape (pairs, labels), and those with each layer's adapter off in turn, its head and all other
+        layers on: shape (layers, pairs, labels). The classifier is the same afterwards, to the bit."""
+        from irtuning.tuning.ablating import logits_without_layers
+        from irtuning.tuning.tokens import tokenise
+
+        rows, _ = tokenise(pairs, self._encoding, self._tokenizer)
+        return logits_without_layers(
+            self._model, rows, pad_token_id=self._tokenizer.pad_token_id, dtype=self._device.torch_dtype
+        )
 
 
 class AdapterShelf:
@@ -181,7 +205,10 @@ class AdapterShelf:
 
         check_pair(before, after)
         name = adapter or SHIPPED
-        answer = self.classifier(name).classify(before, after)
+        classifier = self.classifier(name)
+        answer = classifier.classify(before, after)
+        if classifier.notice:
+            answer.setdefault("notice", classifier.notice)
         return {"label": answer.pop("label"), "probabilities": answer.pop("probabilities"), "adapter": name, **answer}
 
     def classifier(self, name: str) -> Classifier:

@@ -5,11 +5,12 @@ Nothing here touches a disk or a device. What nobody set is None in a request; `
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from irtuning import catalogue
+from irtuning import catalogue, combinations
 from irtuning.errors import ConfigError
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -24,20 +25,72 @@ class RunConfig(BaseModel):
     dataset_name: str | None = Field(
         None, description="Corpus: a catalogue name, a hub id, or a local folder or file (.jsonl, .csv, .tsv, .xlsx)."
     )
-    adapter_name: Literal["lora"] | None = Field(None, description="Kind of adapter put into every layer.")
-    importance_metric_name: Literal["gradient"] | None = Field(
-        None, description="What makes a layer important: the norms of its adapters' gradients."
+    adapter_name: Literal["lora", "dora", "bottleneck"] | None = Field(
+        None, description="Kind of adapter put into every layer: lora, dora, or bottleneck (parallel, tanh)."
     )
-    tuning_method: Literal["ir", "full"] | None = Field(
-        None, description="Which layers train: ir splits them by importance at every step, full trains all."
+    importance_metric_name: Literal["gradient", "cosine", "weight"] | None = Field(
+        None,
+        description="What makes a layer important: the norms of its adapters' gradients, how little it turns the hidden "
+        "states (cosine), or the norm of its attention's output projection (weight).",
     )
-    split_num: int | None = Field(None, ge=1, le=4, description="How many times the chosen side is split again.")
+    tuning_method: Literal["ir", "rst", "ist", "full", "lisa", "top-k", "fixed"] | None = Field(
+        None,
+        description="Which layers train: ir splits them by importance at every step, rst draws some anew at every step, ist "
+        "learns which matter by damping them, lisa keeps a draw for some steps, top-k takes the highest scores, fixed takes "
+        "those of --layers, full takes all.",
+    )
+    selection_unit: Literal["layer", "block", "module"] | None = Field(
+        None, description="What is chosen: whole layers, attention and MLP apart, or each adapted module."
+    )
+    split_num: int | None = Field(None, ge=1, le=2, description="How many times the layers are split (ir).")
     boundary: Literal["reference", "exact"] | None = Field(
         None,
         description="Where the split falls: reference trains one layer more than the variance's minimum, exact does not.",
     )
+    layer_count: int | None = Field(
+        None, ge=1, le=100_000, description="How many units train in a step (rst, ist, lisa, top-k); unset: the method's own share."
+    )
+    layers: str | None = Field(
+        None,
+        pattern=r"^\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*$",
+        coerce_numbers_to_str=True,
+        description="The units that train (fixed), counted from 0, e.g. 0,3-5.",
+    )
+    lisa_interval: int | None = Field(None, ge=1, description="Steps that a draw of layers is kept (lisa).")
+    refresh_every: int | None = Field(
+        None, ge=0, description="Train and measure all units every so many steps (ir, top-k); 0: never."
+    )
+    relative_to: Literal["nothing", "own-mean", "weight-norm", "parameters"] | None = Field(
+        None,
+        description="Rank scores as they are, or relative to the unit's own running mean, the norm of its frozen weights or "
+        "its number of adapter parameters (ir, top-k).",
+    )
+    explore: Finite | None = Field(
+        None, ge=0, le=1, description="Share of the chosen units that is replaced by resting ones at random (ir, top-k)."
+    )
+    budget: Finite | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Share of a full step's time that a step may take on average (ir): low layers then train in some steps.",
+    )
+    settle_after: Finite | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Share of the run in which all units train and are measured; then the budget's best stay chosen (ir with budget).",
+    )
+    cache_prefix: bool | None = Field(
+        None, description="Keep what comes out of low layers that rest for long, and skip them for rows seen before."
+    )
     use_instruction: bool | None = Field(
         None, description="Put the pair into an instruction that names the possible intentions."
+    )
+    instruction: str | None = Field(
+        None,
+        min_length=1,
+        max_length=4000,
+        description="Your own instruction, with {before} and {after}, and {labels} for the possible intentions.",
     )
     encoding: Literal["marked", "pair", "text"] | None = Field(
         None,
@@ -46,10 +99,11 @@ class RunConfig(BaseModel):
     max_length: int | None = Field(
         None, ge=1, le=8192, description="Longest input in tokens; a longer pair is cut around its change."
     )
-    lora_r: int | None = Field(None, ge=1, le=1024, description="Rank of the LoRA adapters.")
+    lora_r: int | None = Field(None, ge=1, le=1024, description="Rank of the LoRA or DoRA adapters.")
     lora_alpha: Finite | None = Field(
         None, gt=0, description="LoRA's scaling numerator: updates are scaled by alpha / r."
     )
+    bottleneck_width: int | None = Field(None, ge=1, le=8192, description="Width of the bottleneck adapters.")
     lora_dropout: Finite | None = Field(None, ge=0, lt=1, description="Dropout before the LoRA adapters, a fraction.")
     warmup_steps: int | None = Field(None, ge=0, description="Steps in which the learning rate rises from 0.")
     batch_size: int | None = Field(None, ge=1, le=4096, description="Pairs a step: per-device size times accumulation.")
@@ -57,6 +111,9 @@ class RunConfig(BaseModel):
     gradient_accumulation_steps: int | None = Field(None, ge=1, description="Batches whose gradients make one step.")
     tokens_per_micro_batch: int | None = Field(
         None, ge=64, description="Most tokens, padding included, in one forward pass; a batch above it is cut further."
+    )
+    gradient_checkpointing: bool | None = Field(
+        None, description="Compute activations again in the backward pass: slower, in less memory."
     )
     num_train_epochs: Finite | None = Field(None, gt=0, le=1000, description="Passes over the training rows.")
     max_steps: int | None = Field(
@@ -68,6 +125,12 @@ class RunConfig(BaseModel):
         None, ge=0, description="Gradients are clipped to this L2 norm, after they were measured; 0: not clipped."
     )
     logging_steps: int | None = Field(None, ge=1, description="Steps between two progress lines on the terminal.")
+    save_steps: int | None = Field(
+        None, ge=0, description="Steps between two checkpoints to resume from; 0: none are written."
+    )
+    report_to: Literal["none", "trackio", "wandb", "tensorboard"] | None = Field(
+        None, description="Where losses and importances are reported to, beside the run's own folder."
+    )
     seed: int | None = Field(None, ge=0, le=2**31 - 1, description="Seed of everything random.")
     device: Literal["auto", "cpu", "cuda", "mps"] | None = Field(
         None, description="Where to train; auto takes the fastest."
@@ -75,6 +138,8 @@ class RunConfig(BaseModel):
     dtype: Literal["auto", "float32", "bfloat16"] | None = Field(
         None, description="Numbers of the frozen model; auto takes bfloat16 where the device computes in it."
     )
+    load_8bit: bool | None = Field(None, description="Load the frozen model in 8 bit (needs bitsandbytes).")
+    load_4bit: bool | None = Field(None, description="Load the frozen model in 4 bit (needs bitsandbytes).")
     before_column: str | None = Field(None, description="Column of the text before; unset: `before`.")
     after_column: str | None = Field(None, description="Column of the text after; unset: `after`.")
     label_column: str | None = Field(None, description="Column of the intention; unset: `label`.")
@@ -83,9 +148,17 @@ class RunConfig(BaseModel):
     )
 
     @model_validator(mode="after")
+    def _goes_together(self) -> RunConfig:
+        if wrong := combinations.fault(self.model_dump(exclude_none=True)):
+            raise ValueError(wrong)
+        return self
+
+    @model_validator(mode="after")
     def _batches_multiply(self) -> RunConfig:
         whole, part, times = self.batch_size, self.per_device_train_batch_size, self.gradient_accumulation_steps
-        if whole and part and times and whole != part * times:
+        # Of several processes started together each takes a device's batch; `runs.together` makes them one.
+        count = int(os.environ.get("WORLD_SIZE") or 1)
+        if whole and part and times and whole not in (part * times, part * times * count):
             raise ValueError(f"batch size {whole} is not {part} a device times {times} accumulated")
         if whole and part and not times and whole % part:
             raise ValueError(f"batch size {whole} is no multiple of {part} a device")
@@ -104,10 +177,11 @@ class RunConfig(BaseModel):
         Raises:
             ConfigError: no preset has this name.
         """
-        preset = catalogue.PRESETS.get(name)
+        preset = catalogue.STARTING_POINTS.get(name)
         if preset is None:
-            raise ConfigError(f"There is no preset {name!r}.", f"Choose one of {', '.join(catalogue.PRESETS)}.")
-        return parse_config({**preset.values, **self.model_dump(exclude_none=True)})
+            raise ConfigError(f"There is no preset {name!r}.", f"Choose one of {', '.join(catalogue.STARTING_POINTS)}.")
+        known = self.model_dump(exclude_none=True)
+        return parse_config(combinations.applicable({**preset.values, **known}, known))
 
     def resolve(self) -> RunConfig:
         """This request with every choice filled in that has a default (`max_steps` and the columns may stay None)."""
@@ -117,6 +191,8 @@ class RunConfig(BaseModel):
         times, part = known.get("gradient_accumulation_steps"), known.get("per_device_train_batch_size")
         if "batch_size" not in known and (times or part):
             values["batch_size"] = (part or values["batch_size"]) * (times or 1)
+        if known.get("instruction"):
+            values["use_instruction"] = True
         whole = values["batch_size"]
         if part is None and times is None:
             values["per_device_train_batch_size"], values["gradient_accumulation_steps"] = whole, 1
@@ -124,7 +200,7 @@ class RunConfig(BaseModel):
             values["per_device_train_batch_size"] = whole // times
         elif times is None:
             values["gradient_accumulation_steps"] = whole // part
-        return parse_config(values)
+        return parse_config(combinations.applicable(values, known))
 
 
 def parse_config(values: dict[str, Any]) -> RunConfig:

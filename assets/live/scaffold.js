@@ -69,7 +69,7 @@ class TabTitle {
 function summarised(head, state, series, ending, sentence) {
   const steps = series.last - series.first + 1;
   const most = Array.from(series.trainedSteps, (count, layer) => ({ layer, share: count / steps }))
-    .sort((a, b) => b.share - a.share).slice(0, 5).map(({ layer, share }) => `${layer} (${Math.round(share * 100)} %)`);
-  return `Step ${series.last} of ${head.steps}. Trained most often: layers ${most.join(", ")}. `
+    .sort((a, b) => b.share - a.share).slice(0, 5).map(({ layer, share }) => `${series.nameOf(layer)} (${Math.round(share * 100)} %)`);
+  return `Step ${series.last} of ${head.steps}. Trained most often: ${most.join(", ")}. `
     + `${facts({ head, state, series, ending }).join(", ")}. ${sentence}`;
 }

@@ -26,6 +26,11 @@ class Series {
     this.rebuild();
   }
 
+  /* What people call a row: "layer 3", or "layer 3 attention" where parts of layers are chosen. */
+  nameOf(layer) {
+    return (this.names && this.names[layer]) || `layer ${layer}`;
+  }
+
   get first() {
     return this.columns.length ? this.columns[0].start : 1;
   }
@@ -40,6 +45,8 @@ class Series {
   reset(answer) {
     const { head, columns } = answer;
     this.clear(head.layers, head.steps);
+    this.unit = head.unit || "layer";
+    this.names = head.names || [];
     this.width = columns.width;
     this.tail = answer.tail;
     this.evaluations = answer.evaluations;

@@ -19,7 +19,7 @@ class WhyPanel {
 
   async tell(answer) {
     this.told = { ...answer, trained: unmask(answer.trained, answer.layers) };
-    say(this.title, `Why these layers at step ${answer.step.toLocaleString("en")}`);
+    say(this.title, `Why these ${answer.unit || "layer"}s at step ${answer.step.toLocaleString("en")}`);
     say(this.sentence, answer.sentence);
     say(this.proof, answer.proof);
     this.proof.classList.toggle("irl-alarm", answer.alarm);

@@ -1,1 +1,1 @@
-"""Numbers about a run, computed from its events. Knows no page, no figure and no model."""
+"""Numbers about runs, computed from their events; ablation asks a classifier. Knows no page, no figure and no run folder."""

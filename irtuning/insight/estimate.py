@@ -36,6 +36,8 @@ START_SECONDS = 8.0
 BASE_GIB = {"cpu": 1.0, "mps": 0.6, "cuda": 0.5}
 ACTIVATION_BYTES = 80
 """Kept for the backward pass, for each token, layer and unit of width."""
+HELD_BYTES = {8: 1.01, 4: 0.52}
+"""A quantised weight with its share of the scales; embeddings, norms and head stay in the device's numbers."""
 LORA_BYTES = 16
 """A trained weight: its value, gradient and AdamW's two moments in float32."""
 
@@ -71,6 +73,12 @@ class Estimate:
     memory_gib: float | None
     guess: bool
     steps: int | None = None
+
+
+def bits(settings: Mapping[str, Any]) -> int:
+    """In how many bits the frozen model is held, 8 or 4; 0: in the device's own numbers. What was measured of one way tells
+    nothing of another."""
+    return 8 if settings.get("load_8bit") else 4 if settings.get("load_4bit") else 0
 
 
 def mean_tokens(characters: float, *, use_instruction: bool) -> float:
@@ -136,10 +144,11 @@ def _memory_gib(
 ) -> float | None:
     if entry is None:
         return None
-    bytes_a_weight = 2 if machine.dtype == "bfloat16" else 4
+    full = 2 if machine.dtype == "bfloat16" else 4
+    held = HELD_BYTES.get(bits(config.model_dump()), full)
     longest = min(config.max_length or 256, 2.5 * sizes.mean_tokens if sizes else config.max_length or 256)
     tokens = min((config.per_device_train_batch_size or 1) * longest, config.tokens_per_micro_batch or 2**31)
     activations = tokens * entry.layers * entry.hidden_size * ACTIVATION_BYTES
     adapters = entry.layers * 12 * entry.hidden_size * (config.lora_r or 0) * LORA_BYTES
-    weights = entry.parameters_m * 1e6 * bytes_a_weight
+    weights = 1e6 * (entry.embedding_m * full + (entry.loaded_m - entry.embedding_m) * held)
     return BASE_GIB.get(machine.device, 0.5) + (weights + activations + adapters) / 2**30

@@ -6,12 +6,13 @@ Asks `tuning.selection` for the split and knows nothing of how it is shown. Ever
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from irtuning.insight.history import RunHistory
+from irtuning.insight.reasons import other_reason
 from irtuning.tuning.selection import Round, Selection, select_layers
 
 
@@ -44,8 +45,12 @@ def explain(history: RunHistory, step: int, settings: Mapping[str, Any]) -> dict
     boundary = settings.get("boundary") or "reference"
     splits = int(settings.get("split_num") or 1)
 
+    if metric == "weight":
+        # Static: known before the first step.
+        scores, last = history.scores[row], np.full(history.layers, row)
+    aside = other_reason(step, selected, settings)
     selection = None
-    if method == "ir" and (last >= 0).any():
+    if method == "ir" and not aside and (last >= 0).any():
         selection = select_layers(scores, metric=metric, splits=splits, boundary=boundary)
     if selection is not None and selection.rounds:
         order = list(selection.rounds[0].order)
@@ -66,10 +71,39 @@ def explain(history: RunHistory, step: int, settings: Mapping[str, Any]) -> dict
         "trained": [bool(selected[layer]) for layer in order],
         **_drawn(split, metric),
         "kept": int(selected.sum()),
-        "sentence": _sentence(history, selection, selected, last, method, metric, boundary, agrees),
-        "proof": proof,
+        "unit": history.unit,
+        "sentence": aside or _named(_sentence(history, selection, selected, last, metric, boundary, agrees), history.unit),
+        "proof": _named(proof, history.unit),
         "alarm": alarm,
     }
+
+
+def step_by_step(history: RunHistory, settings: Mapping[str, Any], steps: Sequence[int]) -> list[dict[str, Any]]:
+    """What happened in each step, for checking it by hand against the method; numbers unrounded.
+
+    Returns:
+        for each step {"step", "unit", "before" (scores that it was chosen by, carried over where they were not measured in the
+        step before, 1000 where never), "ranks" (place of each in ascending order, from 0; None where random numbers were
+        ranked), "split" (the rounds as the event has them), "why" (a sentence), "selected", "measured" (None: not measured)}.
+
+    Raises:
+        KeyError: the run has no such step (yet).
+    """
+    found = []
+    for step in steps:
+        told = explain(history, step, settings)
+        row = history.row(step)
+        before, last = history.carried(step), history.last_measured(step)
+        ranks = np.argsort(np.argsort(before, kind="stable"), kind="stable").tolist() if (last >= 0).any() else None
+        measured = [None if np.isnan(score) else float(score) for score in history.scores[row]]
+        found.append(
+            {
+                "step": int(step), "unit": history.unit, "before": [float(score) for score in before], "ranks": ranks,
+                "split": history.splits[row], "why": told["sentence"],
+                "selected": np.flatnonzero(history.selected[row]).tolist(), "measured": measured,
+            }
+        )  # fmt: skip
+    return found
 
 
 def _drawn(split: Round | None, metric: str) -> dict[str, Any]:
@@ -85,13 +119,9 @@ def _drawn(split: Round | None, metric: str) -> dict[str, Any]:
 
 def _sentence(
     history: RunHistory, selection: Selection | None, selected: np.ndarray, last: np.ndarray,
-    method: str, metric: str, boundary: str, agrees: bool,
+    metric: str, boundary: str, agrees: bool,
 ) -> str:
     layers, kept = history.layers, int(selected.sum())
-    if method == "full":
-        return "Every layer trains at every step."
-    if method != "ir":
-        return f"{kept} of {layers} layers train in this step."
     if selection is None:
         return "Nothing was measured yet: the first choice is random."
     if not agrees:
@@ -148,3 +178,8 @@ def _proof(selected: np.ndarray, moved: np.ndarray, rate: float) -> tuple[bool, 
 
 def _layers(count: int) -> str:
     return "1 layer" if count == 1 else f"{count} layers"
+
+
+def _named(text: str, unit: str) -> str:
+    """A sentence about layers, said of what is chosen."""
+    return text.replace("layer", unit)

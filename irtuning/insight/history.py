@@ -5,7 +5,7 @@ T steps, L layers. A score that was not measured in a step is NaN; what was carr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,8 +56,21 @@ class RunHistory:
 
     @property
     def layers(self) -> int:
-        """Layers of the model; 0 before they are known."""
+        """Layers of the model, or the parts of layers that are chosen; 0 before they are known."""
         return self._layers
+
+    @property
+    def unit(self) -> str:
+        """What a row is: layer, block or module."""
+        return str(self.header.get("unit") or "layer")
+
+    @property
+    def names(self) -> list[str]:
+        """What people call the rows: `layer 3`, or `layer 3 attention` where parts of layers are chosen."""
+        units = self.header.get("unit_names") or ()
+        if not units:
+            return [f"layer {index}" for index in range(self._layers)]
+        return [_short(str(name), self.header.get("layer_names") or ()) for name in units]
 
     @property
     def steps(self) -> np.ndarray:
@@ -159,7 +172,7 @@ class RunHistory:
                 self._take_step(event)
             elif kind == "run_started":
                 self.header = event
-                self._widen(int(event["layers"]))
+                self._widen(len(event.get("unit_names") or ()) or int(event["layers"]))
             elif kind == "phase":
                 self.phases.append(event)
             elif kind == "evaluated":
@@ -222,3 +235,11 @@ class RunHistory:
         self.evaluations = [event for event in self.evaluations if event["step"] <= step]
         self.checkpoints = [event for event in self.checkpoints if event["step"] <= step]
         self.ending = None
+
+
+def _short(name: str, layers: Sequence[str]) -> str:
+    """`layer 3 attention` for `encoder.layer.3.attention`."""
+    for index, path in enumerate(layers):
+        if name.startswith(f"{path}."):
+            return f"layer {index} {name.removeprefix(f'{path}.')}"
+    return name

@@ -144,7 +144,13 @@ class Encoding:
 
 
 def make_encoding(
-    *, use_instruction: bool, is_decoder: bool, labels: Sequence[str], max_length: int, kind: Kind | None = None
+    *,
+    use_instruction: bool,
+    is_decoder: bool,
+    labels: Sequence[str],
+    max_length: int,
+    kind: Kind | None = None,
+    instruction: str | None = None,
 ) -> Encoding:
     """The encoding that suits a model.
 
@@ -152,7 +158,10 @@ def make_encoding(
         use_instruction: put the pair into an instruction that names the labels.
         is_decoder: the model reads left to right, so that the question comes last.
         kind: another kind than model and instruction suggest.
+        instruction: one's own, with the fields {before} and {after} or {marked}, and {labels} if wanted.
     """
+    if instruction:
+        return Encoding("instruction", tuple(labels), max_length, instruction)
     chosen: Kind = kind or ("instruction" if use_instruction else "marked")
     return Encoding(chosen, tuple(labels), max_length, _TEMPLATES[chosen, is_decoder])
 

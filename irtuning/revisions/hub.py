@@ -42,10 +42,15 @@ def load_hub(hub_id: str) -> dict[str, Table]:
     try:
         with _quiet(), _offline(cached):
             found = datasets.load_dataset(hub_id)
-    except (datasets.exceptions.DatasetNotFoundError, FileNotFoundError):
+    except (datasets.exceptions.DatasetNotFoundError, FileNotFoundError) as error:
+        if "gated" in str(error):
+            raise CorpusError(
+                f"The data set {hub_id!r} is gated: the hub gives it only to those who accepted its conditions.",
+                "Accept them on its page on the hub, then log in with `hf auth login` or set HF_TOKEN.",
+            ) from None
         raise CorpusError(
             f"The hub has no data set {hub_id!r}, or not for you.",
-            "Check its spelling; if it is gated, log in with `hf auth login`.",
+            "Check its spelling; if it is private, log in with `hf auth login` or set HF_TOKEN.",
         ) from None
     except Exception as error:  # whatever a foreign data set trips over: its files, its format, the network
         raise CorpusError(

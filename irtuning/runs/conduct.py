@@ -6,6 +6,7 @@ Knows no processes, locks or queues; those are its callers'.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,12 @@ from irtuning import floor as floors
 from irtuning.config import RunConfig
 from irtuning.events import Evaluated, Finished, Notice, Phase, Stopped
 from irtuning.revisions.corpora import Corpus
+from irtuning.runs.log import FILE as EVENTS
+from irtuning.runs.log import all_events
 from irtuning.runs.norms import NormsFile
 from irtuning.tuning.card import read_origin, write_card
+from irtuning.tuning.checkpoints import FOLDER as CHECKPOINTS
+from irtuning.tuning.checkpoints import latest_step as checkpoint_step
 from irtuning.tuning.metrics import difference, score
 from irtuning.tuning.training import Emit, TrainResult, train
 
@@ -30,17 +35,22 @@ def conduct(
     emit: Emit,
     should_stop: Callable[[], bool],
     update_config: Callable[..., None],
+    *,
+    resume: bool = False,
 ) -> TrainResult:
     """Trains and scores in `run_dir`, writing adapter/, metrics.json and module_norms.jsonl; ends with its closing event.
 
     Args:
         config: resolved, with the real paths of local models and corpora.
         update_config: takes what became known of corpus and weights, for config.json.
+        resume: go on from the newest whole checkpoint in checkpoints/, from the start where there is none.
 
     Raises:
         StudioError: the run cannot go on; no closing event was emitted then.
     """
-    rival = _Floor(config.seed or 0, emit)
+    checkpoints = run_dir / CHECKPOINTS
+    from_step = checkpoint_step(checkpoints) if resume else 0
+    rival = _Floor(config.seed or 0, emit, told=_floor_told(run_dir) if resume else set())
 
     def before_training(corpus: Corpus) -> None:
         update_config(
@@ -52,7 +62,7 @@ def conduct(
         )
         rival.train(corpus)
 
-    with NormsFile(run_dir / "module_norms.jsonl") as norms:
+    with NormsFile(run_dir / "module_norms.jsonl", from_step=from_step) as norms:
         result = train(
             config,
             emit,
@@ -60,6 +70,8 @@ def conduct(
             should_stop=should_stop,
             before_training=before_training,
             on_norms=norms.take,
+            checkpoints=checkpoints,
+            resume=resume,
         )
     update_config(weights=result.weights.origin)
     if result.stopped:
@@ -79,6 +91,7 @@ def conduct(
         result.adapter_dir,
         origin.model_copy(update={"run": run_dir.name, "metrics": result.test, "floor": closing["floor"]}),
     )
+    shutil.rmtree(checkpoints, ignore_errors=True)
     emit(Finished(what=_verdict(closing)))
     return result
 
@@ -86,8 +99,8 @@ def conduct(
 class _Floor:
     """The bag of edits, trained beside the network on the same rows."""
 
-    def __init__(self, seed: int, emit: Emit) -> None:
-        self._seed, self._emit = seed, emit
+    def __init__(self, seed: int, emit: Emit, told: set[str]) -> None:
+        self._seed, self._emit, self._told = seed, emit, told
         self.test: dict[str, Any] = {}
         self.confusion: list[list[int]] = []
         self.predicted: np.ndarray | None = None
@@ -104,9 +117,19 @@ class _Floor:
             truth = [corpus.labels.index(r.label) for r in revisions]
             probabilities = bag.probabilities([(r.before, r.after) for r in revisions])
             metrics, confusion = score(truth, probabilities, corpus.labels)
-            self._emit(Evaluated(step=0, subset=part, of="floor", metrics=metrics, confusion=confusion))
+            if part not in self._told:
+                self._emit(Evaluated(step=0, subset=part, of="floor", metrics=metrics, confusion=confusion))
             self.test, self.confusion, self.truth = metrics, confusion, truth
             self.predicted = probabilities.argmax(axis=1)
+
+
+def _floor_told(run_dir: Path) -> set[str]:
+    """Parts on which the events of a run tell the floor's score already."""
+    return {
+        event["subset"]
+        for event in all_events(run_dir / EVENTS)
+        if event["kind"] == "evaluated" and event.get("of") == "floor"
+    }
 
 
 def _closing(result: TrainResult, rival: _Floor) -> dict[str, Any]:

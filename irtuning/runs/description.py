@@ -33,7 +33,7 @@ def describe(config: RunConfig, preset: str | None) -> tuple[dict[str, Any], dic
         values["model_name"] = model.name
     if corpus:
         values["dataset_name"] = corpus.name
-    filled_in = catalogue.PRESETS[preset].values if preset else {}
+    filled_in = catalogue.STARTING_POINTS[preset].values if preset else {}
     shared = {
         **values,
         "given": [name for name in config.given if filled_in.get(name) != getattr(config, name)],

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -51,6 +51,10 @@ class EventLog:
         """Writes one event with its `time`, the first one with the wall-clock `started`; returns it as written."""
         with self._lock:
             now = self._clock()
+            if isinstance(event, events.Resumed):
+                # The time in which nothing ran does not count.
+                self._last = last_kept(self._path, event.from_step)
+                self._start = now - self._last
             if self._start is None:
                 self._start = _wall_start(self._path)
             if self._start is None:
@@ -74,6 +78,27 @@ class EventLog:
                 line = line[os.write(handle, line) :]
         finally:
             os.close(handle)
+
+
+def last_kept(path: Path, from_step: int) -> float:
+    """`time` of the last event that stays when a run goes on after `from_step`; 0 where none does."""
+    moment = 0.0
+    for event in all_events(path):
+        beyond = event["kind"] in ("step", "evaluated", "checkpoint_saved") and event.get("step", 0) > from_step
+        if not beyond and isinstance(event.get("time"), int | float):
+            moment = float(event["time"])
+    return moment
+
+
+def all_events(path: Path) -> Iterator[dict[str, Any]]:
+    """All whole events of a file, in their order."""
+    offset = 0
+    while True:
+        after, found = read_from(path, offset)
+        if after == offset:
+            return
+        yield from found
+        offset = after
 
 
 def read_from(path: Path, offset: int, limit_bytes: int = LIMIT_BYTES) -> tuple[int, list[dict[str, Any]]]:

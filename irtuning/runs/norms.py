@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from types import TracebackType
 
@@ -18,10 +19,13 @@ class NormsFile:
     """Writes a sample of the norms that training measures.
 
     A module's norm is the L2 norm over its adapter's tensors (A and B of LoRA).
+
+    Args:
+        from_step: what an earlier process wrote up to this step stays; the rest goes.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, from_step: int = 0) -> None:
+        self._path, self._from_step = path, from_step
         self._file = None
         self._groups: list[list[int]] = []
 
@@ -36,10 +40,11 @@ class NormsFile:
         if self._file is None:
             modules: dict[str, list[int]] = {}
             for i, name in enumerate(names):
-                modules.setdefault(name.split(".lora_")[0], []).append(i)
+                modules.setdefault(re.split(r"\.(?:lora|bottleneck)_", name)[0], []).append(i)
             self._groups = list(modules.values())
+            kept = _kept(self._path, self._from_step)
             self._file = self._path.open("w", encoding="utf-8")
-            self._file.write(json.dumps({"modules": list(modules)}) + "\n")
+            self._file.write("".join(f"{line}\n" for line in kept or [json.dumps({"modules": list(modules)})]))
         values = [self._norm([norms[i] for i in group]) for group in self._groups]
         self._file.write(json.dumps({"step": step, "norms": values}) + "\n")
         self._file.flush()
@@ -63,3 +68,18 @@ class NormsFile:
         if any(part < 0 or not math.isfinite(part) for part in parts):
             return None
         return float(f"{math.sqrt(sum(part * part for part in parts)):.4g}")
+
+
+def _kept(path: Path, from_step: int) -> list[str]:
+    """The lines of an earlier process that stay: the modules' names and the steps up to `from_step`."""
+    if not from_step or not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    kept = lines[:1]
+    for line in lines[1:]:
+        try:
+            if json.loads(line)["step"] <= from_step:
+                kept.append(line)
+        except (ValueError, KeyError):
+            break
+    return kept

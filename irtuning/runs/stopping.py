@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,11 @@ def ask(run_dir: Path) -> None:
     """Asks the run of a folder to stop; asking again changes nothing."""
     if not stop_requested(run_dir):
         write_json(run_dir / FILE, {"asked": time.time()})
+
+
+def forget(run_dir: Path) -> None:
+    """Takes a request to stop back: the run goes on."""
+    (run_dir / FILE).unlink(missing_ok=True)
 
 
 def due(waited: float, told: float | None, phase: str, grace: Grace) -> Literal["wait", "terminate", "kill"]:
@@ -97,3 +103,29 @@ def _signal(run_dir: Path, number: signal.Signals) -> None:
             os.killpg(pid, number)
         else:
             os.kill(pid, number)
+
+
+class StopSignal:
+    """Whether the run was asked to stop: by signal or by its stop file."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._run_dir = run_dir
+        self._asked = threading.Event()
+
+    def listen(self) -> None:
+        """Takes SIGTERM and SIGINT as requests to stop; a second one ends the process at once."""
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, self._on_signal)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        if self._asked.is_set():
+            raise KeyboardInterrupt
+        self._asked.set()
+
+    @property
+    def by_signal(self) -> bool:
+        """A signal came."""
+        return self._asked.is_set()
+
+    def __call__(self) -> bool:
+        return self._asked.is_set() or stop_requested(self._run_dir)

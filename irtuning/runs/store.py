@@ -18,22 +18,25 @@ from typing import Any
 
 from irtuning.config import RunConfig, parse_config
 from irtuning.errors import ConfigError, RunError
-from irtuning.events import Phase, Stopped
+from irtuning.events import Phase, Resumed, Stopped
 from irtuning.runs import naming
 from irtuning.runs.description import describe, plain_config, read_json, with_paths, write_json
 from irtuning.runs.listing import Listing
 from irtuning.runs.lock import dispatch_lock, store_lock
 from irtuning.runs.log import FILE as EVENTS
-from irtuning.runs.log import LIMIT_BYTES, EventLog, read_from
+from irtuning.runs.log import LIMIT_BYTES, EventLog, all_events, read_from
 from irtuning.runs.process import claim
 from irtuning.runs.status import OPEN_STATES, State
-from irtuning.runs.stopping import ask, stop_requested
+from irtuning.runs.stopping import ask, forget, stop_requested
+from irtuning.tuning.checkpoints import FOLDER as CHECKPOINTS
+from irtuning.tuning.checkpoints import latest_step
 
 __all__ = ["RECORDED", "EventLog", "RunStore", "claim", "stop_requested", "store_lock"]
 
 RECORDED = Path(__file__).resolve().parents[2] / "assets" / "recorded"
 """Runs that come with the studio: read, never written."""
 CONFIG, PRIVATE, METRICS, ADAPTER = "config.json", "private.json", "metrics.json", "adapter"
+ABLATION = "ablation.json"
 SCRATCH_SECONDS = 3600
 """After that long, a scratch folder was left by a process that died."""
 
@@ -100,6 +103,29 @@ class RunStore:
             scratch.rename(self.home / run)
             return run
 
+    def reopen(self, run: str, log: EventLog) -> int:
+        """Takes up a run that did not come to its end, for this process to go on with; the step it goes on from.
+
+        Args:
+            log: of the run; gets `resumed` and keeps its time from there.
+
+        Raises:
+            RunError: it waits or trains, it is finished, or it is a recorded one.
+        """
+        self._writable(run)
+        folder = self.path(run)
+        with dispatch_lock(self.home):
+            state = self.state(run)
+            if state in OPEN_STATES:
+                raise RunError(f"The run {run!r} is {state}.", "Stop it first, or wait for its end.")
+            if state == "finished":
+                raise RunError(f"The run {run!r} is finished: there is nothing to go on with.", "Start a new run.")
+            claim(folder)
+            forget(folder)
+            step = latest_step(folder / CHECKPOINTS)
+            log.append(Resumed(from_step=step))
+        return step
+
     def path(self, run: str) -> Path:
         """The run's folder."""
         if naming.is_id(run):
@@ -140,6 +166,37 @@ class RunStore:
         """metrics.json: the closing figures, None where the run did not get so far."""
         return read_json(self.path(run) / METRICS) or None
 
+    def ablation(self, run: str) -> dict[str, Any] | None:
+        """ablation.json: what each layer's adapter is worth, None where nobody asked yet; see `insight.ablation.record`."""
+        return read_json(self.path(run) / ABLATION) or None
+
+    def keep_ablation(self, run: str, values: dict[str, Any]) -> None:
+        """Writes ablation.json, in one move.
+
+        Raises:
+            RunError: the run is a recorded one, or its folder cannot be written.
+        """
+        self._writable(run)
+        try:
+            write_json(self.path(run) / ABLATION, values)
+        except OSError as error:
+            raise RunError(
+                f"The folder of the run {run!r} cannot be written ({error.strerror or 'unknown reason'})."
+            ) from error
+
+    def finished_adapter(self, run: str) -> Path:
+        """The folder of the run's adapter, once the run has ended.
+
+        Raises:
+            RunError: it waits or trains still, or has no adapter.
+        """
+        state, folder = self.state(run), self.path(run) / ADAPTER
+        if state in OPEN_STATES:
+            raise RunError(f"The run {run!r} is {state}.", "Wait until it has ended, or stop it.")
+        if not (folder / "adapter_model.safetensors").is_file():
+            raise RunError(f"The run {run!r} has no adapter.", "Choose one that trained here to its end, or was stopped.")
+        return folder
+
     # -- following ---------------------------------------------------------------------------------------------------
 
     def events_path(self, run: str) -> Path:
@@ -157,6 +214,10 @@ class RunStore:
         if isinstance(offset, bool) or not isinstance(offset, int) or not 0 <= offset < 1 << 53:
             raise RunError("The offset must be a whole number from 0, as an earlier answer gave it.")
         return read_from(self.events_path(run), offset, max(1, limit_bytes))
+
+    def all_events(self, run: str) -> list[dict[str, Any]]:
+        """All events so far; the whole file in memory, for who needs every step at once."""
+        return list(all_events(self.events_path(run)))
 
     def state(self, run: str) -> State:
         """queued, running, finished, stopped, failed, or lost: its process is gone and left no closing event."""

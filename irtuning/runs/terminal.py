@@ -25,7 +25,7 @@ class Terminal:
 
     def __init__(self, run: str, *, every: int, out: TextIO) -> None:
         self._run, self._every, self._out = run, every, out
-        self._layers, self._steps = 0, 0
+        self._units, self._unit, self._steps = 0, "layer", 0
         self._selected: list[list[int]] = []
         self._began = time.monotonic()
         self._phase = ""
@@ -41,7 +41,8 @@ class Terminal:
                 self._phase = name
                 self._say(f"{name} …")
             case RunStarted():
-                self._layers, self._steps = event.layers, event.steps
+                self._units, self._unit = len(event.unit_names) or event.layers, event.unit
+                self._steps = event.steps
                 self._say(
                     f"{event.layers} layers, {event.parameters_trainable / 1e6:.2f}M of {event.parameters_total / 1e6:.1f}M "
                     f"parameters train, {event.steps} steps, {event.device}, {event.dtype}, weights: {event.weights}"
@@ -58,8 +59,8 @@ class Terminal:
     def close(self, run_dir: Path) -> dict[str, Any]:
         """Prints the heatmap and the closing table; the figures of metrics.json, empty where the run did not get so far."""
         if self._selected:
-            self._say("layers trained, input at the bottom, steps from left to right:")
-            for line in text_heatmap(self._selected, self._layers, COLUMNS):
+            self._say(f"{self._unit}s trained, input at the bottom, steps from left to right:")
+            for line in text_heatmap(self._selected, self._units, COLUMNS):
                 self._say("  " + line)
         try:
             closing = json.loads((run_dir / "metrics.json").read_bytes())
@@ -82,7 +83,7 @@ class Terminal:
         left = (self._steps - event.step) * event.seconds
         loss = "-" if event.loss is None else f"{event.loss:.3f}"
         self._say(
-            f"step {event.step}/{self._steps} {done:4.0%}  loss {loss}  {len(event.selected)} of {self._layers} layers  "
+            f"step {event.step}/{self._steps} {done:4.0%}  loss {loss}  {len(event.selected)} of {self._units} {self._unit}s  "
             f"{event.seconds:.2f} s a step  {left:.0f} s left  {event.memory_mib / 1024:.1f} GB"
         )
 

@@ -6,42 +6,17 @@ a worker that is killed. SIGTERM and SIGINT ask it to stop, as the file `stop` i
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from irtuning.config import RunConfig
 from irtuning.errors import StopRequested, StudioError
 from irtuning.events import Failed, Phase, Stopped
-from irtuning.runs.store import EventLog, RunStore, claim, stop_requested, store_lock
-
-
-class StopSignal:
-    """Whether the run was asked to stop: by signal or by its stop file."""
-
-    def __init__(self, run_dir: Path) -> None:
-        self._run_dir = run_dir
-        self._asked = threading.Event()
-
-    def listen(self) -> None:
-        """Takes SIGTERM and SIGINT as requests to stop; a second one ends the process at once."""
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, self._on_signal)
-
-    def _on_signal(self, number: int, frame: object) -> None:
-        if self._asked.is_set():
-            raise KeyboardInterrupt
-        self._asked.set()
-
-    @property
-    def by_signal(self) -> bool:
-        """A signal came."""
-        return self._asked.is_set()
-
-    def __call__(self) -> bool:
-        return self._asked.is_set() or stop_requested(self._run_dir)
+from irtuning.runs.stopping import StopSignal
+from irtuning.runs.store import EventLog, RunStore, claim, store_lock
+from irtuning.tuning.weights import find_weights
 
 
 def work(
@@ -50,12 +25,16 @@ def work(
     log: EventLog | None = None,
     stop: StopSignal | None = None,
     waiting: Callable[[str], None] = lambda run: None,
+    resume: bool = False,
+    share: Callable[[tuple[str, RunConfig, bool] | None], None] = lambda told: None,
 ) -> int:
     """Trains the run of a folder in this process; 0 finished, 1 failed, 130 stopped.
 
     Args:
         log: where events go; the folder's own by default.
         waiting: told the run that trains on this store now, once, if this one has to wait.
+        resume: go on from the newest checkpoint, of a run that `RunStore.reopen` took up.
+        share: told what other processes need to train with this one; None where it comes to nothing.
     """
     run_dir = run_dir.resolve()
     store, run = RunStore(run_dir.parent), run_dir.name
@@ -63,6 +42,7 @@ def work(
     stop = stop or StopSignal(run_dir)
     stop.listen()
     claim(run_dir)
+    shared = False
 
     def must_wait(holder: str) -> None:
         log.append(Phase(name="waiting", text=f"Waits for {holder}." if holder else "Waits for another run."))
@@ -73,11 +53,21 @@ def work(
     try:
         with store_lock(store.home, run, waiting=must_wait, should_stop=stop):
             log.append(Phase(name="loading"))
+            config = store.run_config(run)
+            # Before torch loads: that a model is not to be had is said at once.
+            find_weights(config.model_name or "", use_instruction=bool(config.use_instruction))
             # torch loads in here, after the page has been told that something happens.
             from irtuning.runs.conduct import conduct
 
+            shared = True
+            share((str(run_dir), config, resume))
             result = conduct(
-                run_dir, store.run_config(run), log.append, stop, lambda **values: store.update_config(run, **values)
+                run_dir,
+                config,
+                log.append,
+                stop,
+                lambda **values: store.update_config(run, **values),
+                resume=resume,
             )
             return 130 if result.stopped else 0
     except StopRequested:
@@ -98,6 +88,9 @@ def work(
             )
         )
         return 1
+    finally:
+        if not shared:
+            share(None)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Adapters: puts LoRA into a model's layers, saves it with the head, loads it again.
+"""Adapters: puts LoRA, DoRA or bottlenecks into a model's layers, saves them with the head, loads them again.
 
 Knows neither texts nor training. Which modules get an adapter is found in the layers themselves.
 """
@@ -15,47 +15,12 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from irtuning.config import RunConfig
 from irtuning.errors import AdapterError, ModelError
+from irtuning.tuning.bottleneck import BottleneckConfig
 from irtuning.tuning.fused import fuse_lora
 from irtuning.tuning.layers import layer_modules
-
-ATTENTION = (
-    "q_proj",
-    "k_proj",
-    "v_proj",
-    "query",
-    "key",
-    "value",
-    "q_lin",
-    "k_lin",
-    "v_lin",
-    "query_proj",
-    "key_proj",
-    "value_proj",
-    "query_key_value",
-    "qkv_proj",
-    "c_attn",
-    "Wqkv",
-)
-"""Names that families give to the projections of query, key and value."""
-MLP = (
-    "up_proj",
-    "down_proj",
-    "gate_up_proj",
-    "fc1",
-    "fc2",
-    "lin1",
-    "lin2",
-    "dense_h_to_4h",
-    "dense_4h_to_h",
-    "c_fc",
-    "mlp.c_proj",
-    "mlp.Wi",
-    "mlp.Wo",
-    "intermediate.dense",
-    "output.dense",
-)
-"""Names that families give to the projections up and down of the MLP."""
+from irtuning.tuning.projections import is_adapted
 
 
 def target_modules(model: nn.Module) -> str:
@@ -68,12 +33,7 @@ def target_modules(model: nn.Module) -> str:
     if not linear:
         raise ModelError("The layers of this model have no linear modules to adapt.", "Choose another model.")
 
-    def known(name: str) -> bool:
-        if name.startswith("attention.output."):
-            return False
-        return any(name == wanted or name.endswith("." + wanted) for wanted in ATTENTION + MLP)
-
-    chosen = [name for name in linear if known(name)] or linear
+    chosen = [name for name in linear if is_adapted(name)] or linear
     return rf".*{re.escape(path)}\.\d+\.({'|'.join(re.escape(name) for name in chosen)})"
 
 
@@ -87,26 +47,41 @@ def head_modules(model: nn.Module) -> list[str]:
     return names
 
 
-def add_lora(model: nn.Module, *, r: int, alpha: float, dropout: float) -> PeftModel:
-    """The model with LoRA in every layer; adapters and head are trainable and float32, all else is frozen."""
-    config = LoraConfig(
-        task_type=TaskType.SEQ_CLS,
-        r=r,
-        lora_alpha=alpha,
-        lora_dropout=dropout,
-        target_modules=target_modules(model),
-        modules_to_save=head_modules(model),
+def add_adapter(model: nn.Module, config: RunConfig) -> PeftModel:
+    """The model with the adapters of a resolved config in every layer; they and the head train in float32, all else is frozen."""
+    shared = {
+        "task_type": TaskType.SEQ_CLS,
+        "target_modules": target_modules(model),
+        "modules_to_save": head_modules(model),
+    }
+    if config.adapter_name == "bottleneck":
+        return _ready(get_peft_model(model, BottleneckConfig(width=config.bottleneck_width, **shared)))
+    return _ready(
+        get_peft_model(
+            model,
+            LoraConfig(
+                r=config.lora_r,
+                lora_alpha=config.lora_alpha,
+                lora_dropout=config.lora_dropout,
+                use_dora=config.adapter_name == "dora",
+                **shared,
+            ),
+        )
     )
-    return _ready(get_peft_model(model, config))
 
 
 def _ready(model: PeftModel) -> PeftModel:
     """Adapters and head in float32, whatever the numbers of the frozen model, and products in one operation."""
     for name, parameter in model.named_parameters():
-        if "lora_" in name or "modules_to_save" in name:
+        if _trains(name):
             parameter.data = parameter.data.to(torch.float32)
     fuse_lora(model)
     return model
+
+
+def _trains(name: str) -> bool:
+    """Whether a parameter belongs to an adapter or to a module that trains in full."""
+    return "lora_" in name or "bottleneck_" in name or "modules_to_save" in name
 
 
 def trainable_state(model: PeftModel) -> dict[str, torch.Tensor]:
@@ -114,7 +89,7 @@ def trainable_state(model: PeftModel) -> dict[str, torch.Tensor]:
     return {
         name: p.detach().cpu().clone()
         for name, p in model.named_parameters()
-        if "lora_" in name or "modules_to_save" in name
+        if _trains(name)
     }
 
 

@@ -5,7 +5,7 @@ Knows neither models nor labels' names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,8 +14,20 @@ Row = dict[str, Any]
 """input_ids, attention_mask, perhaps token_type_ids (lists of int, shape (tokens,)), and labels (int) where known."""
 
 
+class Share(list):
+    """What one process gets of a batch: indices of rows, or the rows themselves.
+
+    Attributes:
+        weight: what the mean loss of the share counts, so that the mean over all processes is that of the whole batch.
+    """
+
+    def __init__(self, items: Iterable[Any], weight: float) -> None:
+        super().__init__(items)
+        self.weight = weight
+
+
 class Rows(torch.utils.data.Dataset):
-    """A list of tokenised rows."""
+    """A list of tokenised rows; each is handed out with its index as `row`."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = list(rows)
@@ -24,7 +36,11 @@ class Rows(torch.utils.data.Dataset):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Row:
-        return self.rows[index]
+        return {**self.rows[index], "row": index}
+
+    def __getitems__(self, share: Share) -> Share:
+        """The rows of a share, with its weight."""
+        return Share((self[i] for i in share), share.weight)
 
     @property
     def lengths(self) -> list[int]:
@@ -66,21 +82,33 @@ def length_order(lengths: Sequence[int], batch: int, seed: int, epoch: int) -> l
     return [i for b in shuffled for i in b] + short
 
 
-class LengthSampler(torch.utils.data.Sampler[int]):
-    """Gives `length_order`, another one each epoch."""
+class Deal(torch.utils.data.Sampler[Share]):
+    """Deals each batch of `length_order` to `ranks` processes and gives the share of one; another order each epoch.
 
-    def __init__(self, lengths: Sequence[int], batch: int, seed: int) -> None:
-        self._lengths, self._batch, self._seed, self._epoch = lengths, batch, seed, 0
+    Rows are dealt in turns, so that all processes get rows of all lengths. A process for which nothing is left of a short
+    last batch gets one of its rows, with weight 0: all must take part in every exchange of gradients.
+
+    Args:
+        lengths: tokens of each row. batch: rows of a whole share.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch: int, seed: int, *, ranks: int = 1, rank: int = 0) -> None:
+        self._lengths, self._batch, self._seed, self._epoch = lengths, batch * ranks, seed, 0
+        self._ranks, self._rank = ranks, rank
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch whose order comes next."""
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._lengths)
+        return -(-len(self._lengths) // self._batch)
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(length_order(self._lengths, self._batch, self._seed, self._epoch))
+    def __iter__(self) -> Iterator[Share]:
+        order = length_order(self._lengths, self._batch, self._seed, self._epoch)
+        for start in range(0, len(order), self._batch):
+            whole = order[start : start + self._batch]
+            mine = whole[self._rank :: self._ranks]
+            yield Share(mine or whole[:1], len(mine) * self._ranks / len(whole))
 
 
 def micro_batches(lengths: Sequence[int], most_tokens: int) -> list[list[int]]:

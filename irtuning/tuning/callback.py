@@ -6,8 +6,10 @@ handed to `emit` as typed events.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,12 +17,22 @@ from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from irtuning.events import Step
+from irtuning.tuning.checkpoints import folder_of
+from irtuning.tuning.damping import losses_under_damping
 from irtuning.tuning.device import memory_mib
-from irtuning.tuning.importance import clip_gradients, gradient_norms, layer_scores
-from irtuning.tuning.layers import Layer, Snapshot, find_layers, train_only
-from irtuning.tuning.policies import Choice, FullPolicy, IRPolicy, Policy
+from irtuning.tuning.hidden import CosineMeter
+from irtuning.tuning.importance import clip_gradients, gradient_norms, layer_scores, weight_scores
+from irtuning.tuning.layers import Layer, Snapshot, UnitKind, find_layers, frozen_norms, layer_modules, train_only
+from irtuning.tuning.methods import named_policy
+from irtuning.tuning.policies import Choice, Policy, Stack
+from irtuning.tuning.ranks import mean_over_ranks, world_size
+from irtuning.tuning.selection import Metric
 
-MakePolicy = Callable[[int], Policy]
+MakePolicy = Callable[[Stack], Policy]
+STATE_FILE = "layerwise.json"
+"""What a checkpoint of the Trainer holds beside its own files: the policy's state."""
+BATCH_FILE = "layerwise-batch-{}.json"
+"""And the last batch of each process, where the policy tries sets of units on it."""
 
 
 class LayerwiseCallback(TrainerCallback):
@@ -28,17 +40,23 @@ class LayerwiseCallback(TrainerCallback):
 
     The model must come with its adapters trainable: the optimizer takes only what requires a gradient when it is made.
     Clipping is taken over from the Trainer, so that gradients are measured before it; the Trainer gets it back at the end.
-    One transfer from the device is made a step, for scores, loss and counters together.
+    One transfer from the device is made a step, for scores, loss and counters together. The policy's state goes into the
+    Trainer's checkpoints and comes back with `resume_from_checkpoint`.
 
     Args:
-        policy: `"ir"`, `"full"`, or a function from the number of layers to a policy.
+        policy: the name of a method (`"ir"`, `"rst"`, `"ist"`, `"full"`, `"lisa"`, `"top-k"`), or a function from the
+            model's stack to a policy.
+        importance: what a step's scores are: gradient, cosine or weight; the last two of whole layers only.
+        unit: what is chosen: layer, block or module.
         emit: takes one `events.Step` after each optimizer step.
         on_norms: takes (step, one gradient norm an adapter tensor, -1 where there is none), in the order of `tensor_names`.
+        on_choice: told before each step the lowest layer that trains in it; the number of layers where none does.
 
     Example:
         >>> Trainer(model=get_peft_model(model, lora), ..., callbacks=[LayerwiseCallback("ir", emit=print)]).train()
 
     Raises:
+        ValueError: there is no such method, or cosine or weight are to be measured of parts of layers.
         ModelError: when training begins, if no layers or no trainable adapters are found.
     """
 
@@ -46,45 +64,71 @@ class LayerwiseCallback(TrainerCallback):
         self,
         policy: str | MakePolicy = "ir",
         *,
+        importance: Metric = "gradient",
+        unit: UnitKind = "layer",
         emit: Callable[[Step], None] | None = None,
         on_norms: Callable[[int, list[float]], None] | None = None,
+        on_choice: Callable[[int], None] = lambda lowest: None,
     ) -> None:
-        named: dict[str, MakePolicy] = {"ir": IRPolicy, "full": FullPolicy}
-        if isinstance(policy, str) and policy not in named:
-            raise ValueError(f"policy must be one of {', '.join(named)} or a function, not {policy!r}")
-        self._make_policy = named[policy] if isinstance(policy, str) else policy
-        self._emit, self._on_norms = emit, on_norms
+        if importance != "gradient" and unit != "layer":
+            raise ValueError(f"{importance} importance is measured for whole layers, not for a {unit}")
+        self._make_policy = named_policy(policy, importance) if isinstance(policy, str) else policy
+        self._importance, self._unit = importance, unit
+        self._emit, self._on_norms, self._on_choice = emit, on_norms, on_choice
         self.layers: list[Layer] = []
         self.policy: Policy | None = None
+        self._hook: Any = None
+        self._meter: CosineMeter | None = None
 
     @property
     def tensor_names(self) -> list[str]:
-        """Names of the measured tensors, `layer path.tensor path`."""
-        return [f"{layer.name}.{path}" for layer in self.layers for path, _ in layer.parameters]
+        """Names of the measured tensors, paths in the model."""
+        return [path for layer in self.layers for path, _ in layer.parameters]
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: nn.Module, **kwargs: Any
     ) -> None:
         """Finds the layers, takes over clipping and listens to the model's losses."""
-        self.layers = find_layers(model)
-        self.policy = self._make_policy(len(self.layers))
+        self.layers = find_layers(model, self._unit)
+        _, modules = layer_modules(model)
+        self._model = model
+        self.policy = self._make_policy(
+            Stack(
+                depth=tuple(layer.depth for layer in self.layers),
+                layers=len(modules),
+                parameters=tuple(sum(p.numel() for _, p in layer.parameters) for layer in self.layers),
+                weight_norms=lambda: frozen_norms(model, self.layers),
+                steps=state.max_steps,
+            )
+        )
+        self._depth = len(modules)
         self._parameters = [p for layer in self.layers for _, p in layer.parameters]
         self._owners = [layer.index for layer in self.layers for _ in layer.parameters]
         self._trainable = [p for p in model.parameters() if p.requires_grad]
         self._snapshot = Snapshot(self.layers)
         self._clip_to, args.max_grad_norm = args.max_grad_norm or 0.0, 0.0
         self._hook = model.register_forward_hook(self._listen, with_kwargs=True)
+        if self._importance == "cosine":
+            self._meter = CosineMeter(model, list(modules))
+        if self._importance == "weight":
+            self._static = weight_scores(modules)
+            self.policy.observe(self._static)
         self._choice = Choice(())
+        self._seen: dict[str, Any] | None = None
         self._reset()
+        self._resume(args, state)
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Chooses the layers of this step and freezes the others."""
         self._began = time.perf_counter()
+        if self._seen is not None and (sets := self.policy.probes()):
+            self.policy.reward(losses_under_damping(self._model, self.layers, sets, self._seen))
         self._reset()
         self._choice = self.policy.choose()
         train_only(self.layers, self._choice.layers)
+        self._on_choice(min((self.layers[u].depth for u in self._choice.layers), default=self._depth))
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -111,12 +155,16 @@ class LayerwiseCallback(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Brings everything over in one transfer, tells the policy, reports the step."""
-        losses = [self._loss, self._tokens] if self._rows else []
-        packed = torch.cat([self._norms, self._moved.type(self._norms.dtype), *(t.reshape(1) for t in losses)])
-        numbers: list[float] = packed.tolist()
         count, layers = len(self._parameters), len(self.layers)
+        parts = [self._norms, self._moved]
+        if self._meter:
+            parts.append(mean_over_ranks(self._meter.scores()))
+        if self._rows:
+            told = torch.stack([self._loss, self._tokens.type_as(self._loss), torch.full_like(self._loss, self._rows)])
+            parts.append(mean_over_ranks(told))
+        numbers: list[float] = torch.cat([part.type(self._norms.dtype) for part in parts]).tolist()
         norms, moved, rest = numbers[:count], numbers[count : count + layers], numbers[count + layers :]
-        scores = layer_scores(norms, self._owners, layers)
+        scores = self._scores(norms, rest)
         self.policy.observe(scores)
         if self._on_norms:
             self._on_norms(state.global_step, norms)
@@ -125,17 +173,28 @@ class LayerwiseCallback(TrainerCallback):
                 Step(
                     step=state.global_step,
                     epoch=round(float(state.epoch or 0.0), 4),
-                    loss=rest[0] / self._rows if rest else None,
+                    loss=rest[-3] / rest[-1] if self._rows else None,
                     learning_rate=self._rate,
                     scores=scores,
                     selected=list(self._choice.layers),
                     moved=[i for i, flag in enumerate(moved) if flag],
                     split=list(self._choice.split) if self._choice.split else None,
                     seconds=round(time.perf_counter() - self._began, 4),
-                    tokens=int(rest[1]) if rest else 0,
+                    tokens=round(rest[-2] * world_size()) if self._rows else 0,
                     memory_mib=memory_mib(self._parameters[0].device.type),
                 )
             )
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Puts the policy's state beside the Trainer's own files."""
+        folder = folder_of(args, state)
+        if not folder.is_dir():
+            return
+        if state.is_world_process_zero:
+            (folder / STATE_FILE).write_text(json.dumps(self.policy.state_dict()), encoding="utf-8")
+        if self.policy.tries and self._seen is not None:
+            batch = {key: value.tolist() for key, value in self._seen.items() if isinstance(value, torch.Tensor)}
+            (folder / BATCH_FILE.format(args.process_index)).write_text(json.dumps(batch), encoding="utf-8")
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -148,13 +207,51 @@ class LayerwiseCallback(TrainerCallback):
         if self.layers and self._hook is not None:
             self._hook.remove()
             self._hook = None
+            self._seen = None
+            if self._meter:
+                self._meter.remove()
+                self._meter = None
             args.max_grad_norm = self._clip_to
             train_only(self.layers, range(len(self.layers)))
+
+    def _scores(self, norms: list[float], rest: list[float]) -> list[float | None]:
+        if self._importance == "weight":
+            return list(self._static)
+        if self._importance == "cosine":
+            return [value if value == value else None for value in rest[: len(self.layers)]]
+        return layer_scores(norms, self._owners, len(self.layers))
+
+    def _resume(self, args: TrainingArguments, state: TrainerState) -> None:
+        if not state.global_step:
+            return
+        named = args.resume_from_checkpoint
+        places = [Path(named)] if isinstance(named, str) else []
+        for folder in [*places, folder_of(args, state)]:
+            if (folder / STATE_FILE).is_file():
+                self.policy.load_state_dict(json.loads((folder / STATE_FILE).read_text(encoding="utf-8")))
+                batch = folder / BATCH_FILE.format(args.process_index)
+                if batch.is_file():
+                    device = self._parameters[0].device
+                    told = json.loads(batch.read_text(encoding="utf-8"))
+                    self._seen = {key: torch.tensor(value, device=device) for key, value in told.items()}
+                return
+
+    def remember(self) -> tuple[Any, ...]:
+        """What was counted so far of this step, for `rewind`."""
+        return self._loss, self._tokens, self._rows, self._meter.mark() if self._meter else None
+
+    def rewind(self, mark: tuple[Any, ...]) -> None:
+        """Forgets what was counted since `remember`: a batch is computed again."""
+        self._loss, self._tokens, self._rows, meter = mark
+        if self._meter:
+            self._meter.rewind(meter)
 
     def _reset(self) -> None:
         self._loss: torch.Tensor | None = None
         self._tokens: torch.Tensor | None = None
         self._rows = 0
+        if self._meter:
+            self._meter.reset()
 
     def _listen(self, model: nn.Module, args: Sequence[Any], inputs: dict[str, Any], output: Any) -> None:
         """Adds up loss and tokens of each training micro-batch, weighted by its rows, without leaving the device."""
@@ -169,3 +266,4 @@ class LayerwiseCallback(TrainerCallback):
         self._loss = weighted if first else self._loss + weighted
         self._tokens = tokens if first else self._tokens + tokens
         self._rows += rows
+        self._seen = inputs

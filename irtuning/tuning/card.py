@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -27,6 +27,8 @@ class Origin(BaseModel):
     base_id: str
     weights: str
     dtype: str
+    bits: Literal["", "8bit", "4bit"] = ""
+    """How the frozen model was held in training; empty: in `dtype`."""
     corpus: str
     corpus_fingerprint: str
     method: str
@@ -83,6 +85,13 @@ def card(origin: Origin) -> str:
         if "dequantised" in origin.weights
         else ""
     )
+    bits_note = (
+        f"\nIt was trained beside base weights in {origin.bits.replace('bit', ' bit')} (bitsandbytes); its scores are those beside them.\n"
+        "`irtuning.Classifier` loads the base so where bitsandbytes is installed; elsewhere, and with the lines below, it runs in\n"
+        "full, and probabilities differ a little.\n"
+        if origin.bits
+        else ""
+    )
     base, count = origin.base_id, len(origin.labels)
     return f"""---
 base_model: {origin.base_id}
@@ -97,7 +106,7 @@ A LoRA adapter with its classification head, trained layer by layer with IR-Tuni
 step {origin.step}). It tells why a text was revised: {", ".join(origin.labels)}.
 
 Base model: `{origin.base_id}`, loaded from: {origin.weights}. Corpus: {origin.corpus} (fingerprint `{origin.corpus_fingerprint}`).
-{hub_note}
+{hub_note}{bits_note}
 {scores}
 
 ## Load it

@@ -1,4 +1,4 @@
-"""Gradient importance: norms of a step's adapter gradients -> one score a layer. Pure arithmetic on numbers already measured."""
+"""Importance of layers from gradients and from weights: tensors -> one score a layer. Cosine importance is in `hidden.py`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from irtuning.errors import ModelError
+from irtuning.tuning.projections import is_attention_input
+from irtuning.tuning.quantised import full_weight
 
 UNMEASURED = 1000.0
 """Score of a layer that was never measured, and norm that stands for one that is not finite (the reference's constant)."""
@@ -39,6 +45,38 @@ def layer_scores(norms: np.ndarray, owners: Sequence[int], layers: int) -> list[
     sums = np.bincount(owner[measured], weights=np.sqrt(values[measured]), minlength=layers)
     there = np.bincount(owner[measured], minlength=layers) > 0
     return [float(np.sqrt(s)) if seen else None for s, seen in zip(sums, there, strict=True)]
+
+
+def weight_scores(layers: Sequence[nn.Module]) -> list[float]:
+    """L2 norm of each layer's attention output projection; static. One transfer from the device.
+
+    Raises:
+        ModelError: a layer has none that could be told from its other projections.
+    """
+    projections = [output_projection(layer) for layer in layers]
+    return torch.stack([weight.detach().float().norm() for weight in projections]).tolist()
+
+
+def output_projection(layer: nn.Module) -> torch.Tensor:
+    """The weight, in full, of the linear module in a layer's attention that is neither query, key nor value.
+
+    Raises:
+        ModelError: there is none.
+    """
+    found: list[nn.Module] = []
+    for name, module in layer.named_modules():
+        parts = name.split(".")
+        if "base_layer" in parts or any(part.startswith(("lora_", "bottleneck_")) for part in parts):
+            continue
+        base = module.get_base_layer() if isinstance(module, BaseTunerLayer) else module
+        in_attention = any("attn" in part or "attention" in part for part in parts)
+        if in_attention and isinstance(base, nn.Linear | Conv1D) and not is_attention_input(name):
+            found.append(base)
+    if not found:
+        raise ModelError(
+            "No output projection was found in the attention of this model.", "Choose gradient or cosine importance."
+        )
+    return full_weight(found[-1])
 
 
 def clip_gradients(parameters: Sequence[nn.Parameter], most: float) -> None:

@@ -5,26 +5,34 @@ Knows no model family by name: the layers are the module list that is as long as
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from irtuning.errors import ModelError
+from irtuning.tuning.quantised import full_weight
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer and the adapter parameters in it.
+    """One unit that is chosen or rests: a layer, or a part of one, and the adapter parameters in it.
 
     Attributes:
-        index: from 0, input first. name: path in the model. parameters: (path below the layer, parameter) of its adapters.
+        index: from 0, input first. name: for people, a path in the model. parameters: (path in the model, parameter) of its adapters.
+        depth: the layer it belongs to, from 0; with whole layers the same as `index`.
     """
 
     index: int
     name: str
     parameters: tuple[tuple[str, nn.Parameter], ...]
+    depth: int
+
+
+UnitKind = Literal["layer", "block", "module"]
 
 
 def layer_modules(model: nn.Module) -> tuple[str, nn.ModuleList]:
@@ -57,22 +65,81 @@ def layer_modules(model: nn.Module) -> tuple[str, nn.ModuleList]:
     return max(candidates, key=lambda pair: sum(p.numel() for p in pair[1].parameters()))
 
 
-def find_layers(model: nn.Module) -> list[Layer]:
-    """The model's layers with those of their parameters that are trainable now, i.e. their adapters.
+def find_layers(model: nn.Module, unit: UnitKind = "layer") -> list[Layer]:
+    """The model's units with those of their parameters that are trainable now, i.e. their adapters.
+
+    Args:
+        unit: whole layers; blocks, a layer's attention and what else it has; or each adapted module.
 
     Raises:
         ModelError: there are no layers, or none has anything to train.
     """
     name, modules = layer_modules(model)
-    layers = [
-        Layer(i, f"{name}.{i}", tuple((path, p) for path, p in module.named_parameters() if p.requires_grad))
-        for i, module in enumerate(modules)
-    ]
-    if not any(layer.parameters for layer in layers):
+    found: list[Layer] = []
+    for depth, layer in enumerate(modules):
+        groups: dict[str, list[tuple[str, nn.Parameter]]] = {"": []} if unit == "layer" else {}
+        for path, parameter in layer.named_parameters():
+            if parameter.requires_grad:
+                groups.setdefault(_group(layer, path, unit), []).append((f"{name}.{depth}.{path}", parameter))
+        for group, parameters in groups.items():
+            own = f"{name}.{depth}.{group}" if group else f"{name}.{depth}"
+            found.append(Layer(len(found), own, tuple(parameters), depth))
+    if not any(layer.parameters for layer in found):
         raise ModelError(
             "No layer of this model has a trainable adapter.", "Put adapters into the model, unfrozen, first."
         )
-    return layers
+    return found
+
+
+def _group(layer: nn.Module, path: str, unit: UnitKind) -> str:
+    """Which part of a layer a parameter belongs to; empty for the whole."""
+    if unit == "layer":
+        return ""
+    parts = path.split(".")
+    if unit == "block":
+        return "attention" if any("attn" in part or "attention" in part for part in parts) else "mlp"
+    for count in range(1, len(parts)):
+        if isinstance(layer.get_submodule(".".join(parts[:count])), BaseTunerLayer):
+            return ".".join(parts[:count])
+    return ".".join(parts[:-1])
+
+
+def adapter_modules(model: nn.Module, units: Sequence[Layer]) -> list[list[BaseTunerLayer]]:
+    """The peft modules that hold each unit's adapter, one list a unit."""
+    tuners = {name: module for name, module in model.named_modules() if isinstance(module, BaseTunerLayer)}
+    found = []
+    for unit in units:
+        owners = dict.fromkeys(
+            name for path, _ in unit.parameters for name in _parents(path) if name in tuners
+        )
+        found.append([tuners[name] for name in owners])
+    return found
+
+
+def layer_adapters(model: nn.Module) -> list[list[BaseTunerLayer]]:
+    """The peft modules inside each layer, one list a layer, whether their adapters train or, once loaded, never do.
+
+    Raises:
+        ModelError: there are no layers.
+    """
+    _, layers = layer_modules(model)
+    return [[module for module in layer.modules() if isinstance(module, BaseTunerLayer)] for layer in layers]
+
+
+def frozen_norms(model: nn.Module, units: Sequence[Layer]) -> tuple[float, ...]:
+    """L2 norm of the frozen weights beside each unit's adapters; 1 where there are none."""
+    sums = []
+    for modules in adapter_modules(model, units):
+        # One at a time: a quantised weight is there in full only while it is summed.
+        squares = (full_weight(module.get_base_layer()).detach().float().square().sum() for module in modules)
+        sums.append(sum(float(square) for square in squares))
+    return tuple(total**0.5 if total else 1.0 for total in sums)
+
+
+def _parents(path: str) -> Iterator[str]:
+    parts = path.split(".")
+    for count in range(len(parts) - 1, 0, -1):
+        yield ".".join(parts[:count])
 
 
 def train_only(layers: Iterable[Layer], chosen: Iterable[int]) -> None:
@@ -99,18 +166,26 @@ class Snapshot:
     @torch.no_grad()
     def moved(self) -> torch.Tensor:
         """1 for each layer with a weight whose bits differ from the last `take`, else 0; on the device, shape (layers,)."""
+        differ = _differ_at_once if self._device().type == "cpu" else _differ
         flags, start = [], 0
         for group in self._parameters:
-            copies = self._copies[start : start + len(group)]
+            flags.append(differ(group, self._copies[start : start + len(group)], self._device()))
             start += len(group)
-            differ = [(_bits(p) != _bits(c)).any() for p, c in zip(group, copies, strict=True)]
-            flags.append(
-                torch.stack(differ).any() if differ else torch.zeros((), dtype=torch.bool, device=self._device())
-            )
         return torch.stack(flags)
 
     def _device(self) -> torch.device:
         return self._flat[0].device
+
+
+def _differ(tensors: Sequence[torch.Tensor], copies: Sequence[torch.Tensor], device: torch.device) -> torch.Tensor:
+    """Whether any tensor's bits differ from its copy's, without waiting for the device."""
+    found = [(_bits(p) != _bits(c)).any() for p, c in zip(tensors, copies, strict=True)]
+    return torch.stack(found).any() if found else torch.zeros((), dtype=torch.bool, device=device)
+
+
+def _differ_at_once(tensors: Sequence[torch.Tensor], copies: Sequence[torch.Tensor], device: torch.device) -> torch.Tensor:
+    """The same on a CPU, where nothing is waited for: the first difference ends the search."""
+    return torch.tensor(any(not torch.equal(_bits(p), _bits(c)) for p, c in zip(tensors, copies, strict=True)))
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:

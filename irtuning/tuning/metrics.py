@@ -70,9 +70,9 @@ def difference(
     true, one, two = (np.asarray(values, dtype=int) for values in (truth, ours, theirs))
     random = np.random.default_rng(seed)
     rows = random.integers(0, len(true), size=(draws, len(true)))
-    gaps = _macro_f1(true[rows], one[rows], labels) - _macro_f1(true[rows], two[rows], labels)
+    gaps = macro_f1(true[rows], one[rows], labels) - macro_f1(true[rows], two[rows], labels)
     low, high = np.quantile(gaps, [0.025, 0.975])
-    gap = _macro_f1(true[None], one[None], labels)[0] - _macro_f1(true[None], two[None], labels)[0]
+    gap = macro_f1(true[None], one[None], labels)[0] - macro_f1(true[None], two[None], labels)[0]
     return {
         "macro_f1": float(gap),
         "low": float(low),
@@ -82,7 +82,7 @@ def difference(
     }
 
 
-def _macro_f1(true: np.ndarray, predicted: np.ndarray, labels: int) -> np.ndarray:
+def macro_f1(true: np.ndarray, predicted: np.ndarray, labels: int) -> np.ndarray:
     """Macro-F1 over the last axis, over labels that occur on either side; shapes (draws, rows) -> (draws,)."""
     total, seen = np.zeros(len(true)), np.zeros(len(true))
     for label in range(labels):

@@ -14,6 +14,9 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from transformers.utils import logging
 
 from irtuning.errors import ModelError
+from irtuning.tuning import quantised
+from irtuning.tuning.adapters import head_modules
+from irtuning.tuning.layers import layer_modules
 from irtuning.tuning.weights import Weights
 
 # peft still asks transformers by names that it is about to give up; nobody who trains or classifies can do anything about it.
@@ -29,6 +32,7 @@ def load_config(weights: Weights) -> Any:
     try:
         return AutoConfig.from_pretrained(weights.source, local_files_only=weights.local, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
+        _refuse_half(weights, error)
         raise ModelError(
             f"The config of {weights.base_id!r} cannot be read by this version of transformers.",
             "Choose another model.",
@@ -54,6 +58,7 @@ def load_tokenizer(weights: Weights) -> Any:
             weights.source, local_files_only=weights.local, trust_remote_code=False, use_fast=True
         )
     except (OSError, ValueError, KeyError) as error:
+        _refuse_half(weights, error)
         raise ModelError(f"The tokenizer of {weights.base_id!r} cannot be read.", "Choose another model.") from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -62,17 +67,26 @@ def load_tokenizer(weights: Weights) -> Any:
 
 
 def load_model(
-    weights: Weights, tokenizer: Any, labels: list[str], *, dtype: torch.dtype, device: torch.device, seed: int
+    weights: Weights,
+    tokenizer: Any,
+    labels: list[str],
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    seed: int,
+    bits: quantised.Bits = "",
 ) -> PreTrainedModel:
     """The base model with a fresh classification head over `labels`, on the device, in evaluation mode.
 
     Args:
         dtype: numbers of the whole model; the caller makes what trains float32.
         seed: of the head's initial values.
+        bits: hold the products' weights in 8 or 4 bit; head and pooler stay as they are.
 
     Raises:
-        ModelError: the weights cannot be read or have no form for classification.
+        ModelError: the weights cannot be read or have no form for classification, or bitsandbytes is missing or fails.
     """
+    quantised.refuse_missing(bits)
     torch.manual_seed(seed)
     # What transformers reports of a head that is new by design would only worry.
     logging.disable_progress_bar()
@@ -87,11 +101,43 @@ def load_model(
             local_files_only=weights.local,
             trust_remote_code=False,
             use_safetensors=True,
+            **(quantised.loading(bits, _kept_in_full(weights, bits, device), dtype, device) if bits else {}),
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        _refuse_half(weights, error)
+        if bits:
+            raise quantised.does_not_run(bits, weights.base_id, device, error) from error
         raise ModelError(
             f"The weights of {weights.base_id!r} cannot be loaded for classification.",
             "Check that the model is complete and is a language model that transformers knows.",
         ) from error
     model.config.pad_token_id = tokenizer.pad_token_id
+    if bits:
+        quantised.settle(model)
+        return model.eval()
     return model.to(device).eval()
+
+
+def _refuse_half(weights: Weights, error: Exception) -> None:
+    """Does nothing but where the hub or the network failed while files were fetched.
+
+    Raises:
+        ModelError: it did.
+    """
+    if not weights.local and isinstance(error, OSError):
+        raise ModelError(
+            f"The hub did not give all files of {weights.base_id!r}.", "Try again in a minute: what was fetched is kept."
+        ) from error
+
+
+def _kept_in_full(weights: Weights, bits: quantised.Bits, device: torch.device) -> list[str]:
+    """Full names of the modules of the head and the pooler, from a model without weights.
+
+    Raises:
+        ModelError: the library would compute wrongly on this model.
+    """
+    with torch.device("meta"):
+        skeleton = AutoModelForSequenceClassification.from_config(load_config(weights), trust_remote_code=False)
+    ends = head_modules(skeleton)
+    quantised.refuse_widths(bits, device, layer_modules(skeleton)[1])
+    return [name for name, _ in skeleton.named_modules() if name.split(".")[-1] in ends]

@@ -22,8 +22,11 @@ from irtuning.tuning.batches import Row
 from irtuning.tuning.device import Device, choose_device
 from irtuning.tuning.models import is_decoder, load_config, load_model, load_tokenizer
 from irtuning.tuning.predicting import predict_logits, softmax
+from irtuning.tuning.quantised import bits_of, refuse_missing, words
 from irtuning.tuning.tokens import tokenise
 from irtuning.tuning.weights import Weights, find_weights
+
+ON_A_CPU = "On a CPU a model in {} trains more slowly than in full, and saves memory only where it is large."
 
 
 @dataclass
@@ -65,8 +68,11 @@ def prepare(config: RunConfig, corpus: Corpus, emit: Callable[[Any], None], chec
     Raises:
         StudioError: something about model, device or lengths is wrong.
     """
+    refuse_missing(bits_of(config))
     device = choose_device(config.device or "auto", config.dtype or "auto")
     weights = find_weights(config.model_name or "", use_instruction=bool(config.use_instruction))
+    if bits_of(config) and device.device == "cpu":
+        emit(Notice(level="info", text=ON_A_CPU.format(words(bits_of(config)))))
     check()
     set_seed(config.seed or 0)
     tokenizer = load_tokenizer(weights)
@@ -77,13 +83,14 @@ def prepare(config: RunConfig, corpus: Corpus, emit: Callable[[Any], None], chec
         dtype=device.torch_dtype,
         device=device.torch_device,
         seed=config.seed or 0,
+        bits=bits_of(config),
     )
     check()
     if config.max_length > (longest := getattr(model.config, "max_position_embeddings", config.max_length)):
         raise ConfigError(
             f"This model reads {longest} tokens at most.", f"Set the maximum length to {longest} or less."
         )
-    model = adapters.add_lora(model, r=config.lora_r, alpha=config.lora_alpha, dropout=config.lora_dropout)
+    model = adapters.add_adapter(model, config)
     emit(Phase(name="encoding"))
     encoding = make_encoding(
         use_instruction=bool(config.use_instruction),
@@ -91,6 +98,7 @@ def prepare(config: RunConfig, corpus: Corpus, emit: Callable[[Any], None], chec
         labels=corpus.labels,
         max_length=config.max_length,
         kind=None if config.use_instruction else config.encoding,
+        instruction=config.instruction,
     )
     rows: dict[str, list[Row]] = {}
     cut = 0

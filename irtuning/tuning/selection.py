@@ -109,6 +109,16 @@ def select_layers(
     return Selection(layers, tuple(rounds))
 
 
+def top_k(scores: Sequence[float], count: int, *, metric: Metric = "gradient") -> tuple[int, ...]:
+    """The `count` layers of the highest scores (cosine: the lowest), ascending; of equal scores the split's side wins.
+
+    Args:
+        scores: one finite number a layer, shape (layers,).
+    """
+    order = sorted(range(len(scores)), key=lambda layer: (scores[layer], layer))
+    return tuple(sorted(order[:count] if metric == "cosine" else order[len(order) - count :]))
+
+
 def _split(values: np.ndarray, layers: tuple[int, ...], metric: Metric, boundary: Boundary) -> Round:
     order = tuple(sorted(layers, key=lambda layer: (values[layer], layer)))
     ranked = values[list(order)]

@@ -5,14 +5,19 @@ Knows nothing of layers or importance: any callback may choose what trains.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import Trainer, TrainingArguments
 
-from irtuning.tuning.batches import LengthSampler, Rows, collate, micro_batches
+from irtuning.tuning.adapters import restore_state, trainable_state
+from irtuning.tuning.batches import Deal, Rows, Share, collate, micro_batches
+from irtuning.tuning.checkpoints import WEIGHTS
 from irtuning.tuning.device import give_back_memory
 
 TRIM_EVERY = 5
@@ -20,11 +25,14 @@ TRIM_EVERY = 5
 
 
 class StepTrainer(Trainer):
-    """Trains on token rows; looks for a stop between micro-batches.
+    """Trains on token rows; looks for a stop between micro-batches, and halves them where the memory runs out.
 
     Args:
         most_tokens: cap on padded tokens in one forward pass; the step stays that of the whole batch.
         check: called before each micro-batch; may raise to end the training with the unfinished step dropped.
+        around: what each forward and backward pass runs in, told the rows' indices and lengths.
+        remember, rewind: take and restore what others counted of a batch, for one that is computed again.
+        notify: takes a sentence for the user.
     """
 
     def __init__(
@@ -36,9 +44,14 @@ class StepTrainer(Trainer):
         pad_token_id: int,
         most_tokens: int,
         check: Callable[[], None],
+        around: Callable[[Sequence[int], Sequence[int]], AbstractContextManager[None]] = lambda rows, lengths: nullcontext(),
+        remember: Callable[[], Any] = lambda: None,
+        rewind: Callable[[Any], None] = lambda mark: None,
+        notify: Callable[[str], None] = lambda text: None,
         **kwargs: Any,
     ) -> None:
-        self._most_tokens, self._check = most_tokens, check
+        self._most_tokens, self._check, self._around = most_tokens, check, around
+        self._remember, self._rewind, self._notify = remember, rewind, notify
         super().__init__(
             model=model,
             args=args,
@@ -47,33 +60,96 @@ class StepTrainer(Trainer):
             data_collator=lambda batch: {
                 **collate(batch, pad_token_id),
                 "lengths": [len(row["input_ids"]) for row in batch],
+                "rows": [row["row"] for row in batch],
+                "share": batch.weight if isinstance(batch, Share) else 1.0,
             },
             **kwargs,
         )
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> LengthSampler:
-        return LengthSampler(self.train_dataset.lengths, self.args.per_device_train_batch_size, self.args.seed)
+    def get_train_dataloader(self) -> torch.utils.data.DataLoader:
+        """This process's share of each batch; dealt here, so that several processes see the batches that one would."""
+        deal = Deal(
+            self.train_dataset.lengths,
+            self.args.per_device_train_batch_size,
+            self.args.seed,
+            ranks=self.args.world_size,
+            rank=self.args.process_index,
+        )
+        return DealtLoader(
+            self.train_dataset,
+            batch_sampler=deal,
+            collate_fn=self.data_collator,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
 
     def training_step(
-        self, model: nn.Module, inputs: dict[str, torch.Tensor], num_items_in_batch: Any = None
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> torch.Tensor:
         """Forward and backward of one batch in micro-batches, each weighted by its rows; the mean loss, detached."""
         model.train()
         if self.state.global_step % TRIM_EVERY == 0 and self.args.device.type == "cpu":
             give_back_memory()
+        earlier = [(p, p.grad.clone()) for p in model.parameters() if p.grad is not None]
+        mark = self._remember()
+        while True:
+            try:
+                return self._in_parts(model, dict(inputs))
+            except (RuntimeError, MemoryError) as error:
+                self._halve(error, max(inputs["lengths"]))
+            model.zero_grad(set_to_none=True)
+            for parameter, gradient in earlier:
+                parameter.grad = gradient.clone()
+            self._rewind(mark)
+
+    def _in_parts(self, model: nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
         lengths: list[int] = inputs.pop("lengths")
+        indices: list[int] = inputs.pop("rows")
+        weight = inputs.pop("share") / self.current_gradient_accumulation_steps
         total = len(lengths)
         loss = torch.zeros((), device=self.args.device)
-        for part in micro_batches(lengths, self._most_tokens):
+        parts = micro_batches(lengths, self._most_tokens)
+        for place, part in enumerate(parts):
             self._check()
             width = max(lengths[i] for i in part)
             micro = {key: value[part] if value.dim() == 1 else value[part, :width] for key, value in inputs.items()}
             micro = self._prepare_inputs(micro)
-            with self.compute_loss_context_manager():
-                share = model(**micro).loss * (len(part) / total)
-            self.accelerator.backward(share / self.current_gradient_accumulation_steps)
+            # Of several processes, gradients are exchanged once a batch, with its last part.
+            last = place == len(parts) - 1
+            with (
+                nullcontext() if last else self.accelerator.no_sync(model),
+                # Around the backward pass, too: activations may be computed again in it.
+                self._around([indices[i] for i in part], [lengths[i] for i in part]),
+            ):
+                with self.compute_loss_context_manager():
+                    share = model(**micro).loss * (len(part) / total)
+                self.accelerator.backward(share * weight)
             loss += share.detach()
-        return loss / self.current_gradient_accumulation_steps
+        return loss * weight
+
+    def _halve(self, error: Exception, longest: int) -> None:
+        """Goes on with micro-batches of half the size after an error of memory.
+
+        Raises:
+            the error itself: it is another one, one row alone is too much, or other processes would wait for this one.
+        """
+        if not out_of_memory(error) or self._most_tokens <= longest or self.args.world_size > 1:
+            raise error
+        self._most_tokens = max(longest, self._most_tokens // 2)
+        if self.args.device.type == "cuda":
+            torch.cuda.empty_cache()
+        give_back_memory()
+        self._notify(
+            f"The memory ran out: from here on at most {self._most_tokens} tokens are computed at once; the step stays the same."
+        )
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """Adapters and head alone, as they are: peft's own way would ask the hub about embeddings."""
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(trainable_state(self.model), folder / WEIGHTS)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        restore_state(self.model, load_file(Path(resume_from_checkpoint) / WEIGHTS))
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         """The norm the Trainer would compute only to log it."""
@@ -82,3 +158,17 @@ class StepTrainer(Trainer):
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Not counted: nobody reads it."""
         return 0
+
+
+class DealtLoader(torch.utils.data.DataLoader):
+    """A loader whose batches are dealt anew each epoch."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch whose batches come next."""
+        self.batch_sampler.set_epoch(epoch)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory ran out, on whatever device."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text

@@ -14,27 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import PrinterCallback, TrainingArguments
 
 from irtuning.catalogue import MODELS
 from irtuning.config import RunConfig
 from irtuning.errors import StopRequested, StudioError
-from irtuning.events import CheckpointSaved, Evaluated, Notice, Phase, RunStarted, Step
+from irtuning.events import CheckpointSaved, Evaluated, Notice, Phase
 from irtuning.revisions.corpora import Corpus, load_corpus
 from irtuning.tuning import adapters
-from irtuning.tuning.batches import Rows
-from irtuning.tuning.callback import LayerwiseCallback
 from irtuning.tuning.card import Origin, write_card
-from irtuning.tuning.device import Device, peak_memory_mib
-from irtuning.tuning.layers import layer_modules
+from irtuning.tuning.checkpoints import latest
+from irtuning.tuning.device import peak_memory_mib
+from irtuning.tuning.fitting import Emit, OnNorms, fit
 from irtuning.tuning.metrics import score
-from irtuning.tuning.policies import make_policy
 from irtuning.tuning.preparing import Prepared, columns_of, prepare
-from irtuning.tuning.trainer import StepTrainer
-from irtuning.tuning.validation import Validation, evaluation_steps
+from irtuning.tuning.quantised import bits_of
+from irtuning.tuning.ranks import first_rank
+from irtuning.tuning.trainer import out_of_memory
 from irtuning.tuning.weights import Weights
-
-Emit = Callable[[Any], None]
 
 
 @dataclass
@@ -75,7 +71,9 @@ def train(
     corpus: Corpus | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     before_training: Callable[[Corpus], None] = lambda corpus: None,
-    on_norms: Callable[[list[str], int, list[float]], None] | None = None,
+    on_norms: OnNorms | None = None,
+    checkpoints: Path | None = None,
+    resume: bool = False,
 ) -> TrainResult:
     """Trains an adapter and scores it on the test part, which is touched once.
 
@@ -87,6 +85,8 @@ def train(
         should_stop: asked between micro-batches and evaluation batches.
         before_training: called with the corpus once the model stands.
         on_norms: takes (tensor names, step, one gradient norm a tensor) after each step.
+        checkpoints: folder for checkpoints to resume from, every `save_steps`; None: none are written.
+        resume: go on from the newest whole checkpoint there, from the start where there is none.
 
     Raises:
         StudioError: something about model, corpus or settings is wrong; the message is fit to show.
@@ -99,6 +99,7 @@ def train(
             raise StopRequested
 
     config = config.resolve()
+    found = latest(checkpoints) if resume and checkpoints else None
     emit(Phase(name="loading"))
     corpus = corpus or load_corpus(config.dataset_name or "", columns_of(config))
     for text in corpus.notices:
@@ -107,122 +108,36 @@ def train(
     prepared = prepare(config, corpus, emit, check)
     result = TrainResult(config, list(corpus.labels), prepared.weights)
     try:
-        _fit(config, prepared, result, emit, check, before_training, on_norms)
-    except StopRequested:
-        result.stopped = True
+        fitted = fit(
+            config,
+            prepared,
+            emit=emit,
+            check=check,
+            before_training=before_training,
+            on_norms=on_norms,
+            checkpoints=checkpoints,
+            resume_from=found,
+        )
     except (RuntimeError, MemoryError) as error:
         raise _explain(error) from error
-    if result.steps:
+    result.stopped, broken = fitted.stopped, fitted.broken
+    result.steps, result.best_step = fitted.steps, fitted.best_step
+    result.validation, result.layers_trained = fitted.validation, fitted.layers_trained
+    if result.best_step and first_rank():
         emit(Phase(name="saving"))
         result.adapter_dir = Path(output_dir)
         _save(prepared, result)
         emit(CheckpointSaved(step=result.best_step, best=not result.stopped))
+    if broken:
+        raise broken
     if not result.stopped and result.steps:
         try:
             _test(prepared, result, emit, check)
         except StopRequested:
             result.stopped = True
-    result.seconds = round(time.perf_counter() - began, 3)
+    result.seconds = round(fitted.seconds_before + time.perf_counter() - began, 3)
     result.peak_memory_mib = peak_memory_mib(prepared.device.device)
     return result
-
-
-def _fit(
-    config: RunConfig,
-    prepared: Prepared,
-    result: TrainResult,
-    emit: Emit,
-    check: Callable[[], None],
-    before_training: Callable[[Corpus], None],
-    on_norms: Callable[[list[str], int, list[float]], None] | None,
-) -> None:
-    model, rows = prepared.model, Rows(prepared.rows["train"])
-    per_epoch = -(-len(rows) // config.batch_size)
-    steps = config.max_steps or max(1, round(per_epoch * config.num_train_epochs))
-    path, layers = layer_modules(model)
-    result.layers_trained = [0] * len(layers)
-    emit(
-        RunStarted(
-            layers=len(layers),
-            layer_names=[f"{path}.{i}" for i in range(len(layers))],
-            parameters_trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
-            parameters_total=sum(p.numel() for p in model.parameters()),
-            device=prepared.device.name,
-            dtype=prepared.device.dtype,
-            steps=steps,
-            corpus_sizes={part: len(prepared.rows[part]) for part in prepared.rows},
-            labels=result.labels,
-            weights=prepared.weights.origin,
-        )
-    )
-    before_training(prepared.corpus)
-    check()
-
-    def on_step(event: Step) -> None:
-        result.steps = event.step
-        for layer in event.selected:
-            result.layers_trained[layer] += 1
-        emit(event)
-
-    def evaluate(step: int) -> dict[str, Any]:
-        probabilities = prepared.probabilities("validation", check)
-        metrics, confusion = score(prepared.truth("validation"), probabilities, result.labels)
-        emit(Evaluated(step=step, subset="validation", of="network", metrics=metrics, confusion=confusion))
-        return metrics
-
-    layerwise = LayerwiseCallback(
-        lambda count: make_policy(config, count),
-        emit=on_step,
-        on_norms=(lambda step, norms: on_norms(layerwise.tensor_names, step, norms)) if on_norms else None,
-    )
-    when = evaluation_steps(steps, config.batch_size, len(prepared.rows["validation"]))
-    validation = Validation(model, evaluate, when)
-    trainer = StepTrainer(
-        model=model,
-        args=arguments(config, prepared.device, steps),
-        rows=rows,
-        pad_token_id=prepared.tokenizer.pad_token_id,
-        most_tokens=config.tokens_per_micro_batch,
-        check=check,
-        callbacks=[layerwise, validation],
-    )
-    trainer.remove_callback(PrinterCallback)
-    emit(Phase(name="training"))
-    try:
-        trainer.train()
-        result.best_step, result.validation = validation.restore_best()
-    except StopRequested:
-        result.best_step = result.steps
-        raise
-    finally:
-        layerwise.release(trainer.args)
-
-
-def arguments(config: RunConfig, device: Device, steps: int) -> TrainingArguments:
-    """The Trainer's arguments for a resolved config: nothing logged, saved or evaluated by the Trainer itself."""
-    return TrainingArguments(
-        output_dir="unused",
-        max_steps=steps,
-        per_device_train_batch_size=config.per_device_train_batch_size,
-        gradient_accumulation_steps=config.gradient_accumulation_steps,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        warmup_steps=min(config.warmup_steps, steps),
-        max_grad_norm=config.max_grad_norm,
-        optim="adamw_torch",
-        lr_scheduler_type="linear",
-        seed=config.seed,
-        bf16=device.dtype == "bfloat16",
-        use_cpu=device.device == "cpu",
-        logging_strategy="no",
-        logging_nan_inf_filter=False,
-        save_strategy="no",
-        eval_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=device.device == "cuda",
-        remove_unused_columns=False,
-    )
 
 
 def _test(prepared: Prepared, result: TrainResult, emit: Emit, check: Callable[[], None]) -> None:
@@ -247,6 +162,7 @@ def _save(prepared: Prepared, result: TrainResult) -> None:
             base_id=prepared.weights.base_id,
             weights=prepared.weights.origin,
             dtype=prepared.device.dtype,
+            bits=bits_of(result.config),
             corpus=prepared.corpus.name,
             corpus_fingerprint=prepared.corpus.fingerprint,
             method=result.config.tuning_method,
@@ -262,8 +178,7 @@ def _save(prepared: Prepared, result: TrainResult) -> None:
 
 
 def _explain(error: Exception) -> StudioError:
-    text = str(error).lower()
-    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+    if out_of_memory(error):
         return StudioError(
             "The memory ran out.",
             "Lower tokens per micro-batch, the batch size or the maximum length, or take a smaller model.",

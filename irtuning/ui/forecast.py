@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from irtuning.config import RunConfig
 from irtuning.errors import StudioError
-from irtuning.insight.estimate import Estimate, Measured, estimate, measured
+from irtuning.insight.estimate import Estimate, Measured, bits, estimate, measured
 from irtuning.insight.machine import Machine
 from irtuning.revisions.corpora import Columns
 from irtuning.runs.store import RunStore
@@ -62,7 +62,16 @@ def history(store: RunStore, config: RunConfig) -> Measured | None:
         if row["model"] == config.model_name and not row.get("recorded") and row["state"] in ("finished", "stopped")
     ][:LOOK_BACK]
     runs.sort(key=lambda row: row["method"] != config.tuning_method)
-    return next((took for row in runs if (took := _took(store, row["run"]))), None)
+    alike = (row["run"] for row in runs if _held(store, row["run"]) == bits(config.model_dump()))
+    return next((took for run in alike if (took := _took(store, run))), None)
+
+
+def _held(store: RunStore, run: str) -> int | None:
+    """As `bits`, of a run's settings on disk; None where they cannot be read."""
+    try:
+        return bits(store.config(run))
+    except StudioError:
+        return None
 
 
 @lru_cache(maxsize=256)

@@ -15,20 +15,47 @@ from irtuning.config import RunConfig, parse_config
 from irtuning.errors import ConfigError
 from irtuning.ui.words import number
 
-ROWS = ("model_name", "dataset_name", "tuning_method", "importance_metric_name", "adapter_name", "lora_r")
-"""Fields that stand in the short list of a run; `lora_r` is chosen with the adapter."""
-ELSEWHERE = ("before_column", "after_column", "label_column", "doc_column", "logging_steps")
+ROWS = (
+    "model_name", "dataset_name", "tuning_method", "importance_metric_name", "adapter_name", "lora_r", "bottleneck_width",
+)
+"""Fields that stand in the short list of a run; an adapter's size is chosen with it."""
+ELSEWHERE = ("before_column", "after_column", "label_column", "doc_column", "logging_steps", "save_steps", "report_to")
 """Fields chosen beside an uploaded file, or of use on a terminal alone."""
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Choosing layers": (
+        "selection_unit", "split_num", "boundary", "layer_count", "layers", "lisa_interval", "refresh_every", "relative_to",
+        "explore", "budget", "settle_after", "cache_prefix",
+    ),
+    "Machine and memory": (
+        "per_device_train_batch_size", "gradient_accumulation_steps", "tokens_per_micro_batch", "gradient_checkpointing",
+        "device", "dtype", "load_8bit", "load_4bit",
+    ),
+}
+"""Folded parts of their own; all other settings stand under "More settings", which comes between them."""
+REST = "More settings"
 OWN_FILE = "own-file"
 """What the corpus row holds while a file of one's own is used."""
 
-METHODS = {"ir": "IR-Tuning", "full": "All layers"}
-METRICS = {"gradient": "Gradient norm"}
-ADAPTERS = {"lora": "LoRA"}
+METHODS = {
+    "ir": "IR-Tuning", "rst": "RST, random layers", "ist": "IST, learnt by damping", "full": "All layers",
+    "lisa": "LISA, random for some steps", "top-k": "The highest scores", "fixed": "Layers you name",
+}
+STEADY = "steady"
+"""What the method row holds for IR-Tuning with the steady setting."""
+METRICS = {"gradient": "Gradient norm", "cosine": "Cosine of hidden states", "weight": "Weight norm"}
+ADAPTERS = {"lora": "LoRA, rank", "dora": "DoRA, rank", "bottleneck": "Bottleneck, width"}
+SIZES = {"lora": "lora_r", "dora": "lora_r", "bottleneck": "bottleneck_width"}
+"""The field that holds an adapter's size."""
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128)
+WIDTHS = (16, 32, 64, 128, 256)
 _LABELS = {
     "model_name": "Model", "dataset_name": "Corpus", "adapter_name": "Adapter", "importance_metric_name": "Metric",
-    "tuning_method": "Method", "split_num": "Splits", "use_instruction": "Instruction", "lora_r": "LoRA rank",
+    "tuning_method": "Method", "split_num": "Splits", "selection_unit": "What is chosen", "layer_count": "How many train",
+    "layers": "Which train", "lisa_interval": "Steps a draw is kept", "refresh_every": "Measure all every",
+    "relative_to": "Scores relative to", "explore": "Exploration", "budget": "Time budget",
+    "settle_after": "Settle after", "cache_prefix": "Keep resting layers' output",
+    "use_instruction": "Instruction", "instruction": "Your own instruction", "load_8bit": "8 bit", "load_4bit": "4 bit",
+    "lora_r": "LoRA rank",
     "num_train_epochs": "Epochs", "max_steps": "Most steps", "per_device_train_batch_size": "Batch on the device",
     "gradient_accumulation_steps": "Batches a step", "tokens_per_micro_batch": "Tokens at once", "max_length": "Longest input",
     "warmup_steps": "Warm-up steps", "max_grad_norm": "Gradient clipping", "dtype": "Number format",
@@ -53,12 +80,24 @@ class Field:
 
 
 def folded_fields() -> list[Field]:
-    """Settings under "More settings", in RunConfig's order."""
+    """Settings of the folded parts, part by part, each in RunConfig's order."""
     return [
         Field(name, label(name), info.description or "", choices(info.annotation))
+        for part in folded_parts()
         for name, info in RunConfig.model_fields.items()
-        if name not in ROWS and name not in ELSEWHERE
+        if name not in ROWS and name not in ELSEWHERE and part_of(name) == part
     ]
+
+
+def folded_parts() -> list[str]:
+    """Titles of the folded parts, from the top."""
+    first, *others = GROUPS
+    return [first, REST, *others]
+
+
+def part_of(name: str) -> str:
+    """The folded part that a setting stands in."""
+    return next((part for part, names in GROUPS.items() if name in names), REST)
 
 
 def label(name: str) -> str:
@@ -105,7 +144,15 @@ def with_default(field: Field, model: str | None) -> list[tuple[str, str]]:
 
 def method_choices() -> list[tuple[str, str]]:
     """(words, value) of the methods that can run."""
-    return _named("tuning_method", METHODS)
+    first, *others = _named("tuning_method", METHODS)
+    return [first, ("IR-Tuning, steady", STEADY), *others]
+
+
+def method_of(config: RunConfig) -> str:
+    """The method row's value for a request."""
+    if all(getattr(config, name) == value for name, value in catalogue.STEADY.items()):
+        return STEADY
+    return config.tuning_method or catalogue.defaults_for(config.model_name or "")["tuning_method"]
 
 
 def metric_choices() -> list[tuple[str, str]]:
@@ -115,18 +162,23 @@ def metric_choices() -> list[tuple[str, str]]:
 
 def adapter_choices() -> list[tuple[str, str]]:
     """(words, value) of the adapters at the usual ranks; a value is e.g. `lora:16`."""
-    usual = {catalogue.defaults_for(model)["lora_r"] for model in catalogue.MODELS}
     return [
-        (f"{words}, rank {rank}", f"{kind}:{rank}")
+        (f"{words} {size}", f"{kind}:{size}")
         for words, kind in _named("adapter_name", ADAPTERS)
-        for rank in sorted({*RANKS, *usual})
+        for size in (WIDTHS if kind == "bottleneck" else RANKS)
     ]
 
 
-def default_adapter(model: str | None, rank: int | None = None) -> str:
-    """The adapter row's value for a model, at its usual rank or at another."""
-    usual = catalogue.defaults_for(model or "")
-    return f"{usual['adapter_name']}:{rank or usual['lora_r']}"
+def default_adapter(model: str | None) -> str:
+    """The adapter row's value for a model, at its usual size."""
+    return adapter_of(RunConfig(model_name=model or None))
+
+
+def adapter_of(config: RunConfig) -> str:
+    """The adapter row's value for a request: its kind and size, or the model's usual ones."""
+    usual = catalogue.defaults_for(config.model_name or "")
+    kind = config.adapter_name or usual["adapter_name"]
+    return f"{kind}:{getattr(config, SIZES[kind]) or usual[SIZES[kind]]}"
 
 
 def _named(field: str, words: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -162,10 +214,14 @@ def read(
     Raises:
         ConfigError: a value cannot be right; the message names the first such field.
     """
-    kind, _, rank = (adapter or "").partition(":")
+    kind, _, size = (adapter or "").partition(":")
+    steady = catalogue.STEADY if method == STEADY else {}
     values: dict[str, Any] = {
-        "tuning_method": method, "importance_metric_name": metric, "adapter_name": kind, "lora_r": rank, **folded,
+        "tuning_method": "ir" if steady else method, "importance_metric_name": metric, "adapter_name": kind,
+        SIZES.get(kind, "lora_r"): size, **folded,
     }
+    # What is typed below wins over what the row above stands for.
+    values.update({name: value for name, value in steady.items() if _plain(values.get(name)) is None})
     name = (model or "").strip()
     usual = catalogue.defaults_for(name)
     given = {}
@@ -214,9 +270,11 @@ def _same(value: Any, usual: Any) -> bool:
 
 def folded_values(config: RunConfig) -> dict[str, str]:
     """What the folded fields show for a config: its values as one would type them, empty where unset."""
-    shown = {}
+    shown, steady = {}, method_of(config) == STEADY
     for field in folded_fields():
         value = getattr(config, field.name)
+        if steady and catalogue.STEADY.get(field.name) == value:
+            value = None
         if value is None or _same(value, catalogue.defaults_for(config.model_name or "").get(field.name)):
             shown[field.name] = ""
         elif isinstance(value, bool):

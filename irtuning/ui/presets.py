@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from irtuning import catalogue
-from irtuning.config import parse_config
+from irtuning.config import RunConfig
 from irtuning.insight.estimate import estimate
 from irtuning.insight.machine import Machine
 from irtuning.ui.words import gigabytes, text
@@ -51,7 +51,7 @@ def cannot(preset: catalogue.Preset, machine: Machine | None) -> str:
         return ""
     if machine is None or machine.device == "cpu":
         return "needs a GPU"
-    need = estimate(parse_config(preset.values).resolve(), None, machine).memory_gib or 0.0
+    need = estimate(RunConfig().with_preset(preset.name).resolve(), None, machine).memory_gib or 0.0
     return f"needs {gigabytes(need)} on the GPU" if need > machine.room_gib else ""
 
 

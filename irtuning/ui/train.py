@@ -97,9 +97,9 @@ class TrainPage:
             form.preset_of(config.model_name),
             config.model_name,
             config.dataset_name,
-            config.tuning_method or usual["tuning_method"],
+            form.method_of(config),
             config.importance_metric_name or usual["importance_metric_name"],
-            form.default_adapter(config.model_name, config.lora_r),
+            form.adapter_of(config),
             *form.folded_values(config).values(),
         ]
 
@@ -112,8 +112,11 @@ def train_page(studio: Studio) -> TrainPage:
             chosen = presets(studio.probe.known())
             rows = _rows(first, studio.paths_allowed())
             own = own_corpus(studio)
-            with gr.Accordion("More settings", open=False, elem_id="ir-more"):
-                folded = [_folded(field, first.model_name) for field in form.folded_fields()]
+            folded = []
+            for part in form.folded_parts():
+                with gr.Accordion(part, open=False, elem_classes="ir-more"):
+                    fields = [field for field in form.folded_fields() if form.part_of(field.name) == part]
+                    folded += [_folded(field, first.model_name) for field in fields]
             note = static(told("Looking at this machine …"), elem_id="ir-estimate")
             bring = static(elem_id="ir-bring")
             start = gr.Button("Start", variant="primary", elem_id="ir-start")

@@ -159,6 +159,8 @@ class RunReader:
             "corpus": str(config.get("dataset_name") or "")[:MOST_TEXT],
             "recorded": bool(summary.get("recorded")),
             "layers": history.layers,
+            "unit": history.unit,
+            "names": [name[:MOST_TEXT] for name in history.names] if history.unit != "layer" else [],
             "steps": int(header.get("steps") or 0),
         }
 

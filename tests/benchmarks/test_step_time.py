@@ -20,11 +20,11 @@ from irtuning.revisions.corpora import load_corpus
 from irtuning.tuning.batches import Rows, collate, length_order
 from irtuning.tuning.callback import LayerwiseCallback
 from irtuning.tuning.device import peak_memory_mib
-from irtuning.tuning.policies import make_policy
+from irtuning.tuning.fitting import arguments
+from irtuning.tuning.methods import make_policy
 from irtuning.tuning.predicting import autocast
 from irtuning.tuning.preparing import prepare
 from irtuning.tuning.trainer import StepTrainer
-from irtuning.tuning.training import arguments
 
 
 def compare(config: RunConfig, steps: int, skip: int) -> dict[str, float]:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from irtuning import catalogue
 from irtuning.config import RunConfig
 from irtuning.insight.estimate import Measured, Sizes, estimate, mean_tokens, measured, steps_of
 from irtuning.insight.machine import Machine
@@ -83,6 +84,23 @@ def test_an_8b_model_in_bf16_needs_more_than_its_weights_and_a_gpu_is_faster():
     big = RunConfig(model_name="llama3.1-8b").resolve()
     assert 16 < estimate(big, STARTER, GPU).memory_gib < 60
     assert estimate(config(), STARTER, GPU).seconds < estimate(config(), STARTER, TWO_CORES).seconds
+
+
+@pytest.mark.parametrize("name", catalogue.MODELS)
+def test_every_model_has_its_memory_on_a_gpu_and_less_of_it_in_8_and_4_bit(name):
+    full, eight, four = (
+        estimate(RunConfig(model_name=name, batch_size=16, **told).resolve(), None, GPU).memory_gib
+        for told in ({}, {"load_8bit": True}, {"load_4bit": True})
+    )
+    model = catalogue.MODELS[name]
+    assert full > model.loaded_m * 2e6 / 2**30
+    assert full > eight > four > model.loaded_m * 0.5e6 / 2**30
+
+
+def test_only_the_products_weights_are_smaller_in_4_bit():
+    # 7.5 B weights are loaded, 0.53 B of them the embedding: 6.98 B shrink from 2 bytes to 0.52.
+    big, small = (estimate(RunConfig(model_name="llama3.1-8b", load_4bit=b).resolve(), None, GPU).memory_gib for b in (None, True))
+    assert big - small == pytest.approx(6.98e9 * 1.48 / 2**30, abs=0.05)
 
 
 def test_pairs_count_their_template():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from irtuning.events import Step
-from irtuning.insight.explain import explain
+from irtuning.insight.explain import explain, step_by_step
 from irtuning.insight.history import RunHistory
 from irtuning.tuning.selection import select_layers
 from tests.simulated import plain, simulate
@@ -140,3 +140,33 @@ def test_proof(selected, moved, rate, proof, alarm):
 def test_a_step_not_on_record():
     with pytest.raises(KeyError):
         explain(folded(steps=3), 4, IR)
+
+
+def test_steps_one_by_one_hold_what_a_choice_was_made_of():
+    """Six layers by hand: [1, 2, 3, 4, 8, 9] splits least after the fourth, rank 3; the reference takes one layer more."""
+    history = by_hand(
+        ([1.0, 2.0, 3.0, 4.0, 8.0, 9.0], [0, 1, 2, 3, 4, 5], [], 0.0),
+        ([None, None, None, 5.0, 7.0, 9.5], [3, 4, 5], [3, 4, 5], 1e-3),
+    )
+    first, second = step_by_step(history, IR, [1, 2])
+    assert first["before"] == [1000.0] * 6
+    assert first["ranks"] is None
+    assert second["before"] == [1.0, 2.0, 3.0, 4.0, 8.0, 9.0]
+    assert second["ranks"] == [0, 1, 2, 3, 4, 5]
+    assert second["selected"] == list(select_layers(second["before"]).layers) == [3, 4, 5]
+    assert second["measured"] == [None, None, None, 5.0, 7.0, 9.5]
+    with pytest.raises(KeyError):
+        step_by_step(history, IR, [3])
+
+
+def test_parts_of_layers_are_called_by_their_names():
+    history = RunHistory()
+    history.feed([
+        {"kind": "run_started", "layers": 2, "layer_names": ["m.layer.0", "m.layer.1"], "unit": "block",
+         "unit_names": ["m.layer.0.attention", "m.layer.0.mlp", "m.layer.1.attention", "m.layer.1.mlp"]},
+        {"kind": "step", "step": 1, "epoch": 0, "loss": 1.0, "learning_rate": 1e-3, "scores": [1.0, None, 2.0, 3.0],
+         "selected": [0, 2, 3], "moved": [0, 2, 3], "seconds": 1, "tokens": 1, "memory_mib": 1},
+    ])
+    assert history.names == ["layer 0 attention", "layer 0 mlp", "layer 1 attention", "layer 1 mlp"]
+    told = explain(history, 1, {**IR, "selection_unit": "block"})
+    assert told["proof"] == "1 block frozen in this step: not one of its weights moved. The 3 trained ones did."

@@ -92,6 +92,14 @@ def test_what_the_hub_does_not_have_or_cannot_give_is_said(answering, monkeypatc
     with pytest.raises(CorpusError, match="The hub has no data set 'some/gone'"):
         load_corpus("some/gone")
 
+    def is_gated(name):
+        raise datasets.exceptions.DatasetNotFoundError(f"Dataset '{name}' is a gated dataset on the Hub.")
+
+    monkeypatch.setattr(datasets, "load_dataset", is_gated)
+    with pytest.raises(CorpusError, match="'some/closed' is gated") as caught:
+        load_hub("some/closed")
+    assert "HF_TOKEN" in caught.value.advice
+
     def breaks(name):
         raise ValueError("no such builder")
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import zipfile
+from functools import partialmethod
 from pathlib import Path
 
 import pytest
@@ -131,7 +132,7 @@ def test_a_home_that_cannot_be_written(tmp_path, small):
 
 WRONG = ("../runs", "/etc", "..", ".", "", "a\0b", ".lock", "no-such-run", None, 7, "x" * 300)
 METHODS = ("path", "config", "run_config", "metrics", "events_path", "read_events", "state", "summary", "place",
-           "request_stop", "delete", "is_recorded", "update_config")
+           "request_stop", "delete", "is_recorded", "update_config", "all_events", "ablation", "finished_adapter")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -315,6 +316,46 @@ def test_recorded_runs_are_listed_last_and_cannot_be_changed(both, small):
             change(recorded)
     assert store.path(recorded).is_dir()
     assert [row["run"] for row in store.unended()] == [own]
+
+
+# -- ablation -------------------------------------------------------------------------------------------------------
+
+
+def test_all_events_are_read_however_many_calls_it_takes(store, queued, monkeypatch):
+    log = EventLog(store.path(queued))
+    for number in range(200):
+        log.append(Phase(name="loading", text=str(number)))
+    monkeypatch.setattr(RunStore, "read_events", partialmethod(RunStore.read_events, limit_bytes=1000))
+    assert len(store.read_events(queued)[1]) < 20
+    assert [event.get("text") for event in store.all_events(queued)] == ["", *map(str, range(200))]
+
+
+def test_an_ablation_is_kept_in_one_move(store, queued, both):
+    assert store.ablation(queued) is None
+    store.keep_ablation(queued, {"loss": 1.0})
+    store.keep_ablation(queued, {"loss": 2.0})
+    assert store.ablation(queued) == {"loss": 2.0}
+    assert not list(store.path(queued).glob(".*"))
+    store.path(queued).joinpath("ablation.json").unlink()
+    store.path(queued).joinpath("ablation.json").mkdir()
+    with pytest.raises(RunError, match="cannot be written"):
+        store.keep_ablation(queued, {"loss": 1.0})
+    store, recorded, _ = both
+    with pytest.raises(RunError, match="recorded"):
+        store.keep_ablation(recorded, {})
+    assert not (store.path(recorded) / "ablation.json").exists()
+
+
+def test_an_adapter_is_given_once_its_run_has_ended(store, queued):
+    (store.path(queued) / "adapter").mkdir()
+    (store.path(queued) / "adapter" / "adapter_model.safetensors").write_bytes(b"weights")
+    with pytest.raises(RunError, match="is queued"):
+        store.finished_adapter(queued)
+    EventLog(store.path(queued)).append(Finished())
+    assert store.finished_adapter(queued) == store.path(queued) / "adapter"
+    (store.path(queued) / "adapter" / "adapter_model.safetensors").unlink()
+    with pytest.raises(RunError, match="no adapter"):
+        store.finished_adapter(queued)
 
 
 # -- adapters -------------------------------------------------------------------------------------------------------

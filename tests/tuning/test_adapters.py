@@ -12,10 +12,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from irtuning.classify import Classifier
 from irtuning.config import RunConfig
 from irtuning.errors import AdapterError
-from irtuning.tuning.adapters import add_lora, load_adapter, restore_state, target_modules, trainable_state
+from irtuning.tuning.adapters import load_adapter, restore_state, target_modules, trainable_state
 from irtuning.tuning.training import train
 from irtuning.tuning.weights import find_weights
-from tests.conftest import tiny_model
+from tests.conftest import tiny_model, with_adapter
 
 PAIRS = [("He go home.", "He goes home."), ("", "A new line."), ("The cat sat on the mat.", "The cat sat.")]
 
@@ -61,7 +61,7 @@ def test_files_hold_adapters_and_head_alone(tmp_path, model_dirs, corpus_dir):
 
 
 def test_an_adapter_of_another_model_is_refused_in_a_sentence(tmp_path):
-    add_lora(tiny_model("llama"), r=2, alpha=4, dropout=0.0).save_pretrained(tmp_path / "a", save_embedding_layers=False)
+    with_adapter(tiny_model("llama")).save_pretrained(tmp_path / "a", save_embedding_layers=False)
     with pytest.raises(AdapterError, match="does not fit"):
         load_adapter(tiny_model("llama", labels=7), tmp_path / "a")
     with pytest.raises(AdapterError, match="no adapter in"):
@@ -72,7 +72,7 @@ def test_an_adapter_of_another_model_is_refused_in_a_sentence(tmp_path):
 
 
 def test_state_goes_back_to_the_bit():
-    model = add_lora(tiny_model("bert"), r=2, alpha=4, dropout=0.0)
+    model = with_adapter(tiny_model("bert"))
     state = trainable_state(model)
     with torch.no_grad():
         for p in model.parameters():

@@ -11,10 +11,9 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from irtuning.tuning import callback as callback_module
-from irtuning.tuning.adapters import add_lora
 from irtuning.tuning.callback import LayerwiseCallback
 from irtuning.tuning.layers import find_layers
-from tests.conftest import tiny_model
+from tests.conftest import tiny_model, with_adapter
 
 
 def data(count: int = 32, seed: int = 0) -> list[dict]:
@@ -35,7 +34,7 @@ def trainer(tmp_path, callbacks, *, family="llama", model=None, **arguments) -> 
         "max_grad_norm": 1.0,
     }
     return Trainer(
-        model=model if model is not None else add_lora(tiny_model(family), r=2, alpha=4, dropout=0.0),
+        model=model if model is not None else with_adapter(tiny_model(family)),
         args=TrainingArguments(
             output_dir=str(tmp_path),
             report_to="none",
@@ -85,7 +84,7 @@ def test_scores_are_those_of_the_gradients_before_clipping(tmp_path):
     """By hand: the same batch through the same model, norms taken with autograd alone."""
     steps = []
     clip = 1e-4
-    model = add_lora(tiny_model("llama"), r=2, alpha=4, dropout=0.0)
+    model = with_adapter(tiny_model("llama"))
     callback = LayerwiseCallback("full", emit=steps.append)
     seen = {}
 
@@ -183,10 +182,10 @@ def test_it_works_beside_other_options(tmp_path, options):
 
 def test_nothing_below_the_lowest_trained_layer_is_differentiated(tmp_path):
     reached: list[int] = []
-    model = add_lora(tiny_model("llama"), r=2, alpha=4, dropout=0.0)
+    model = with_adapter(tiny_model("llama"))
     layers = model.base_model.model.model.layers
 
-    class Fixed:
+    class Fixed(callback_module.Policy):
         def choose(self):
             return callback_module.Choice((2, 3))
 
@@ -208,5 +207,5 @@ def test_nothing_below_the_lowest_trained_layer_is_differentiated(tmp_path):
 
 
 def test_a_name_of_no_policy_is_refused():
-    with pytest.raises(ValueError, match="ir, full"):
+    with pytest.raises(ValueError, match="ir, rst, ist, full"):
         LayerwiseCallback("random")

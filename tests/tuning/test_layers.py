@@ -2,14 +2,14 @@ import pytest
 import torch
 
 from irtuning.errors import ModelError
-from irtuning.tuning.adapters import add_lora
-from irtuning.tuning.layers import Snapshot, find_layers, layer_modules, train_only
-from tests.conftest import FAMILIES, tiny_model
+from irtuning.tuning import layers as layers_module
+from irtuning.tuning.layers import Snapshot, adapter_modules, find_layers, layer_adapters, layer_modules, train_only
+from tests.conftest import FAMILIES, tiny_model, with_adapter
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_has_its_layers_found_by_structure(family):
-    model = add_lora(tiny_model(family), r=2, alpha=4, dropout=0.0)
+    model = with_adapter(tiny_model(family))
     layers = find_layers(model)
     assert [layer.index for layer in layers] == [0, 1, 2, 3]
     assert all(layer.parameters for layer in layers)
@@ -20,14 +20,14 @@ def test_every_family_has_its_layers_found_by_structure(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_trains_its_head_and_freezes_its_base(family):
-    model = add_lora(tiny_model(family), r=2, alpha=4, dropout=0.0)
+    model = with_adapter(tiny_model(family))
     trainable = {name for name, p in model.named_parameters() if p.requires_grad}
     assert any("modules_to_save" in name for name in trainable)
     assert all("lora_" in name or "modules_to_save" in name for name in trainable)
 
 
 def test_train_only_freezes_the_others():
-    model = add_lora(tiny_model("llama"), r=2, alpha=4, dropout=0.0)
+    model = with_adapter(tiny_model("llama"))
     layers = find_layers(model)
     train_only(layers, [1, 3])
     assert [all(p.requires_grad for _, p in layer.parameters) for layer in layers] == [False, True, False, True]
@@ -35,8 +35,17 @@ def test_train_only_freezes_the_others():
     assert all(p.requires_grad for layer in layers for _, p in layer.parameters)
 
 
+@pytest.mark.parametrize("adapter", ["lora", "dora", "bottleneck"])
+def test_adapters_of_layers_are_found_whether_they_train_or_not(adapter):
+    model = with_adapter(tiny_model("bert"), adapter)
+    expected = adapter_modules(model, find_layers(model))
+    assert all(expected)
+    model.requires_grad_(False)
+    assert layer_adapters(model) == expected
+
+
 def test_a_snapshot_sees_a_single_bit():
-    model = add_lora(tiny_model("llama"), r=2, alpha=4, dropout=0.0)
+    model = with_adapter(tiny_model("llama"))
     layers = find_layers(model)
     snapshot = Snapshot(layers)
     snapshot.take()
@@ -48,7 +57,7 @@ def test_a_snapshot_sees_a_single_bit():
 
 
 def test_the_sign_of_zero_is_a_bit_too():
-    model = add_lora(tiny_model("llama"), r=2, alpha=4, dropout=0.0)
+    model = with_adapter(tiny_model("llama"))
     layers = find_layers(model)
     snapshot = Snapshot(layers)
     snapshot.take()
@@ -56,6 +65,20 @@ def test_the_sign_of_zero_is_a_bit_too():
     with torch.no_grad():
         b.neg_()
     assert snapshot.moved().tolist() == [True, False, False, False]
+
+
+@pytest.mark.parametrize("differ", [layers_module._differ, layers_module._differ_at_once])
+def test_both_ways_of_comparing_see_bits_and_not_values(differ):
+    """A CPU compares in another way than a device that must not be waited for."""
+    cpu = torch.device("cpu")
+    copies = [torch.tensor([1.0, 0.0]), torch.tensor([[float("nan")]])]
+    same = [tensor.clone() for tensor in copies]
+    assert differ(same, copies, cpu).tolist() is False
+    assert differ([torch.tensor([1.0, -0.0]), same[1]], copies, cpu).tolist() is True
+    assert differ([same[0], torch.tensor([[3.0]])], copies, cpu).tolist() is True
+    half = [torch.tensor([1.0], dtype=torch.bfloat16)]
+    assert differ(half, [torch.tensor([1.0078125], dtype=torch.bfloat16)], cpu).tolist() is True
+    assert differ([], [], cpu).tolist() is False
 
 
 def test_a_model_without_layers_or_adapters_is_refused_in_a_sentence():

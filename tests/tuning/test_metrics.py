@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from irtuning.tuning.metrics import _macro_f1, difference, score
+from irtuning.tuning.metrics import difference, macro_f1, score
 
 LABELS = ["a", "b", "c"]
 
@@ -25,10 +25,10 @@ def test_scores_by_hand():
     }
 
 
-def test_macro_f1_is_that_of_scikit_learn():
+def testmacro_f1_is_that_of_scikit_learn():
     random = np.random.default_rng(0)
     true, predicted = random.integers(0, 4, 60), random.integers(0, 4, 60)
-    assert _macro_f1(true[None], predicted[None], 5)[0] == pytest.approx(f1_score(true, predicted, average="macro"))
+    assert macro_f1(true[None], predicted[None], 5)[0] == pytest.approx(f1_score(true, predicted, average="macro"))
 
 
 def test_a_difference_is_clear_only_where_its_interval_leaves_zero_out():

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from irtuning.config import RunConfig
+from irtuning.config import RunConfig, parse_config
 from irtuning.errors import ConfigError, CorpusError, ModelError
 from irtuning.tuning.card import read_origin
 from irtuning.tuning.training import train
@@ -162,3 +162,35 @@ def test_what_cannot_be_is_said_in_one_sentence(tmp_path, model_dirs, corpus_dir
         train(settings(model_dirs, corpus_dir, **change), output_dir=tmp_path)
     assert "\n" not in str(caught.value)
     assert "/nowhere/" not in str(caught.value)
+
+
+def test_reports_need_their_package(tmp_path, model_dirs, corpus_dir, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *a: None)
+    with pytest.raises(ConfigError, match="Reports to trackio need its package") as caught:
+        train(settings(model_dirs, corpus_dir, report_to="trackio"), output_dir=tmp_path)
+    assert "pip install trackio" in caught.value.advice
+
+
+def test_an_instruction_of_ones_own_is_what_the_model_reads(tmp_path, model_dirs, corpus_dir):
+    asked = "the cat {before} ran because {after} of {labels}"
+    result, _ = record(settings(model_dirs, corpus_dir, "llama", instruction=asked, max_length=128), tmp_path / "a")
+    assert result.config.use_instruction is True
+    assert read_origin(tmp_path / "a").encoding["template"] == asked
+    with pytest.raises(ConfigError, match="needs the fields"):
+        parse_config({"instruction": "no field {before}"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", [
+    {"tuning_method": "ir"}, {"tuning_method": "rst"}, {"tuning_method": "ist"}, {"tuning_method": "full"},
+    {"tuning_method": "lisa", "lisa_interval": 2}, {"tuning_method": "top-k"}, {"tuning_method": "fixed", "layers": "12-29"},
+    {"importance_metric_name": "cosine"}, {"importance_metric_name": "weight"}, {"budget": 0.7, "settle_after": 0.3, "cache_prefix": True},
+], ids=lambda rule: "-".join(map(str, rule.values())))  # fmt: skip
+def test_every_rule_on_the_real_llm(tmp_path, corpus_dir, rule):
+    config = RunConfig(model_name="smollm2-135m", dataset_name=str(corpus_dir), max_steps=4, batch_size=4, max_length=96, **rule)
+    _, events = record(config, tmp_path / "a")
+    steps = [e for e in events if e.kind == "step"]
+    assert len(steps) == 4
+    assert all(len(e.scores) == 30 and e.loss == e.loss for e in steps)
+    # The warm-up's first step has rate 0.
+    assert all(e.moved == e.selected for e in steps[1:])

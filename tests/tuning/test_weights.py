@@ -1,4 +1,9 @@
+import json
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -6,6 +11,9 @@ from irtuning import catalogue
 from irtuning.errors import ModelError
 from irtuning.tuning import weights
 from irtuning.tuning.weights import find_weights, hub_answers
+from tests.fake_hub import fake_hub
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_minilm_comes_from_its_package():
@@ -38,6 +46,78 @@ def test_a_hub_id_without_a_hub_is_answered_within_ten_seconds(monkeypatch):
     with pytest.raises(ModelError, match="does not answer"):
         find_weights("somebody/something")
     assert time.perf_counter() - start < 10
+
+
+ASK = """
+import json, sys, time
+from irtuning.errors import ModelError
+from irtuning.tuning.weights import find_weights
+for name in sys.argv[1:]:
+    start = time.perf_counter()
+    try:
+        answer = ["found", find_weights(name).origin]
+    except ModelError as error:
+        answer = [error.what, error.advice]
+    print(json.dumps([name, *answer, time.perf_counter() - start]))
+assert "torch" not in sys.modules
+"""
+REFUSED = [
+    ("gone/model", "The hub has no model 'gone/model', or not for you", "Check its spelling"),
+    ("private/model", "The hub has no model 'private/model', or not for you", "hf auth login"),
+    ("gated/model", "'gated/model' is gated", "/gated/model, then log in with `hf auth login` or set HF_TOKEN"),
+    ("waiting/model", "'waiting/model' is gated", "Accept it on http"),
+    ("llama3.1-8b", "'meta-llama/Llama-3.1-8B' is gated", "/meta-llama/Llama-3.1-8B, then log in"),
+    ("badtoken/model", "refuses to give the model 'badtoken/model' with the token", "Log in anew"),
+    ("pickled/model", "has no safetensors", "Choose another"),
+    ("bare/model", "has no config.json", "Choose a model"),
+    ("busy/model", "The hub did not give the model 'busy/model'", "Try again"),
+    ("slow/model", "The hub did not give the model 'slow/model'", "Try again"),
+]
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    """What a process of its own was told of models by a hub of our own: name -> (what, advice, seconds); what was asked."""
+    names = ["open/model", *(name for name, _, _ in REFUSED)]
+    with fake_hub() as (address, asked):
+        home = str(tmp_path_factory.mktemp("hub"))
+        done = subprocess.run(
+            [sys.executable, "-c", ASK, *names], capture_output=True, text=True, timeout=120, cwd=ROOT,
+            env={**os.environ, "HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0", "HF_HOME": home},
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return {name: tuple(rest) for name, *rest in map(json.loads, done.stdout.splitlines())}, asked
+
+
+def test_an_open_model_is_found_with_three_requests(hub):
+    told, asked = hub
+    assert told["open/model"][:2] == ("found", "hub")
+    assert [line for line in asked if "open/model" in line] == [
+        "GET /api/models/open/model", "HEAD /open/model/resolve/main/config.json",
+    ]  # fmt: skip
+    assert "HEAD /" in asked
+
+
+@pytest.mark.parametrize(("name", "says", "advises"), REFUSED)
+def test_what_the_hub_does_not_give_is_said_within_ten_seconds(hub, name, says, advises):
+    what, advice, seconds = hub[0][name]
+    assert says in what
+    assert advises in advice
+    assert "\n" not in what + advice
+    assert seconds < 10
+
+
+def test_files_that_stop_coming_are_not_called_unreadable(monkeypatch):
+    from irtuning.tuning import models
+
+    def breaks(*args, **keywords):
+        raise OSError("We couldn't connect")
+
+    monkeypatch.setattr(models.AutoConfig, "from_pretrained", breaks)
+    with pytest.raises(ModelError, match="did not give all files of 'some/model'"):
+        models.load_config(weights.Weights("some/model", "some/model", "hub", False))
+    with pytest.raises(ModelError, match="cannot be read by this version"):
+        models.load_config(weights.Weights("/some/folder", "folder", "folder", True))
 
 
 def test_the_llm_without_package_and_hub_says_how_to_bring_it(monkeypatch, tmp_path):

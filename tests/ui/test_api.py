@@ -116,6 +116,9 @@ def test_paths_are_taken_on_ones_own_machine_alone(open_host, strict_host, store
         ({"batch_size": 33}, "32 at most"),
         ({"per_device_train_batch_size": 16, "gradient_accumulation_steps": 3}, "32 at most"),
         ({"lora_r": 65}, "64 at most"),
+        ({"adapter_name": "bottleneck", "bottleneck_width": 257}, "256 at most"),
+        ({"tokens_per_micro_batch": 4097}, "4096 at most"),
+        ({"report_to": "wandb"}, "reports to nobody"),
     ],
 )
 def test_a_public_host_refuses(values, sentence):
@@ -127,6 +130,7 @@ def test_a_public_host_refuses(values, sentence):
 def test_a_public_host_bounds_the_steps_of_every_run():
     assert api.strict(RunConfig()).max_steps == 300
     assert api.strict(RunConfig(max_steps=20)).max_steps == 20
+    assert api.strict(RunConfig(save_steps=1)).save_steps == 0
     for name in catalogue.EMBEDDED:
         assert api.strict(RunConfig(model_name=name)).model_name == name
 

@@ -39,6 +39,16 @@ def test_former_runs_of_the_model_on_this_store_are_what_counts(tmp_path):
     assert "guess" not in words
 
 
+def test_a_run_in_4_bit_tells_nothing_of_one_in_full(tmp_path):
+    store = RunStore(tmp_path / "runs")
+    asked = minilm(max_steps=100).resolve()
+    write_run(store.home, "four-otter-0001", simulate(layers=6, seconds=9.0), config={"model_name": "minilm", "load_4bit": True})
+    assert history(store, asked) is None
+    assert history(store, asked.model_copy(update={"load_4bit": True})).seconds_per_1000 > 0
+    write_run(store.home, "full-otter-0002", simulate(layers=6, seconds=2.0), config={"model_name": "minilm"})
+    assert history(store, asked).seconds_per_1000 == 2.5
+
+
 def test_what_is_wrong_with_the_corpus_is_the_sentence(tmp_path):
     kind, words = forecast(RunStore(tmp_path), RunConfig(model_name="minilm", dataset_name="no-such"), CPU)
     assert kind == "warning"

@@ -25,7 +25,7 @@ def test_choices_come_from_the_types():
     assert fields["boundary"].choices == (("reference", "reference"), ("exact", "exact"))
     assert fields["use_instruction"].choices == (("yes", "yes"), ("no", "no"))
     assert fields["learning_rate"].choices == ()
-    assert {value for _, value in form.method_choices()} == {"ir", "full"}
+    assert {value for _, value in form.method_choices()} == {"ir", "rst", "ist", "full", "lisa", "top-k", "fixed", "steady"}
 
 
 def test_an_untouched_form_asks_for_nothing_but_model_and_corpus():
@@ -34,11 +34,10 @@ def test_an_untouched_form_asks_for_nothing_but_model_and_corpus():
 
 def test_what_is_typed_becomes_what_the_setting_takes():
     asked = filled(
-        adapter="lora:8", method="full",
+        adapter="lora:8", method="ir",
         folded={"max_steps": " 40 ", "learning_rate": "2e-4", "use_instruction": "yes", "boundary": "exact", "seed": ""},
     )
     assert asked.lora_r == 8
-    assert asked.tuning_method == "full"
     assert (asked.max_steps, asked.learning_rate, asked.use_instruction, asked.boundary) == (40, 2e-4, True, "exact")
     assert asked.seed is None
 
@@ -92,3 +91,15 @@ def test_a_custom_model_starts_from_no_preset():
     assert form.default_adapter("some/model") == "lora:16"
     assert form.default_adapter("llama3.1-8b") == "lora:32"
     assert {form.default_adapter(name) for name in catalogue.MODELS} <= {value for _, value in form.adapter_choices()}
+
+
+def test_the_steady_setting_is_a_method_of_the_short_list():
+    asked = filled(method="steady")
+    assert asked.tuning_method is None
+    assert {name: getattr(asked, name) for name in catalogue.STEADY} == catalogue.STEADY
+    assert form.method_of(asked) == "steady"
+    assert not any(form.folded_values(asked).values())
+    other = filled(method="steady", folded={"budget": "0.4"})
+    assert (other.budget, other.settle_after) == (0.4, catalogue.STEADY["settle_after"])
+    assert form.method_of(other) == "ir"
+    assert form.folded_values(other)["budget"] == "0.4"

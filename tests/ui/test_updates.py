@@ -55,7 +55,7 @@ def test_a_reset_tells_the_whole_run(store, tmp_path):
     assert answer["offset"] == (folder / "events.jsonl").stat().st_size
     assert answer["head"] == {
         "run": RUN, "name": "brisk-otter", "model": "smollm2-135m", "corpus": "starter",
-        "recorded": False, "layers": 6, "steps": 30,
+        "recorded": False, "layers": 6, "unit": "layer", "names": [], "steps": 30,
     }
     packed = answer["columns"]
     assert (packed["width"], packed["first"], packed["end"]) == (1, 1, 31)

@@ -1,0 +1,268 @@
+"""Fits a prepared model: the Trainer with its callbacks, from the first step or from a checkpoint to the best weights.
+
+Knows no run folders, no saving of adapters and no test part.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transformers import PrinterCallback, TrainerCallback, TrainingArguments
+
+from irtuning.config import RunConfig
+from irtuning.errors import ConfigError, ModelError, StopRequested, StudioError
+from irtuning.events import Evaluated, Notice, Phase, RunStarted, Step
+from irtuning.revisions.corpora import Corpus
+from irtuning.tuning.batches import Rows
+from irtuning.tuning.callback import LayerwiseCallback
+from irtuning.tuning.device import Device
+from irtuning.tuning.layers import find_layers, layer_modules
+from irtuning.tuning.lockin import LockInWatch
+from irtuning.tuning.methods import make_policy
+from irtuning.tuning.metrics import score
+from irtuning.tuning.prefix import PrefixCache
+from irtuning.tuning.preparing import Prepared
+from irtuning.tuning.ranks import any_rank, several, told_by_first, world_size
+from irtuning.tuning.sealing import Seal
+from irtuning.tuning.trainer import StepTrainer
+from irtuning.tuning.validation import Validation, evaluation_steps
+
+Emit = Callable[[Any], None]
+OnNorms = Callable[[list[str], int, list[float]], None]
+CHECKPOINTS_KEPT = 2
+
+
+@dataclass
+class Fitted:
+    """What fitting gave; the model holds the weights of `best_step`.
+
+    Attributes:
+        steps: optimizer steps made. best_step: the step whose weights the model holds, 0 where none is worth keeping.
+        seconds_before: spent before a resumed run's checkpoint. validation: metrics of that step.
+        layers_trained: steps in which each unit trained.
+        stopped: somebody stopped it; the weights are then those of the last whole step. broken: why it cannot go on.
+    """
+
+    steps: int = 0
+    best_step: int = 0
+    validation: dict[str, Any] = field(default_factory=dict)
+    layers_trained: list[int] = field(default_factory=list)
+    seconds_before: float = 0.0
+    stopped: bool = False
+    broken: StudioError | None = None
+
+
+def fit(
+    config: RunConfig,
+    prepared: Prepared,
+    *,
+    emit: Emit,
+    check: Callable[[], None],
+    before_training: Callable[[Corpus], None],
+    on_norms: OnNorms | None,
+    checkpoints: Path | None,
+    resume_from: tuple[Path, dict[str, Any]] | None,
+) -> Fitted:
+    """Trains until the config's steps are made, somebody stops it, or the loss is no number any more.
+
+    Args:
+        check: raises StopRequested where the run was asked to stop.
+        resume_from: a whole checkpoint and what its seal says.
+
+    Raises:
+        StudioError: the choices do not fit the model.
+    """
+    model, rows = prepared.model, Rows(prepared.rows["train"])
+    ranks = world_size()
+    if config.per_device_train_batch_size % ranks:
+        raise ConfigError(
+            f"A batch of {config.per_device_train_batch_size} cannot be shared out to {ranks} processes.",
+            f"Set the batch size to a multiple of {ranks}.",
+        )
+    per_epoch = -(-len(rows) // config.batch_size)
+    steps = config.max_steps or max(1, round(per_epoch * config.num_train_epochs))
+    path, layers = layer_modules(model)
+    units = find_layers(model, config.selection_unit)
+    seal = resume_from[1] if resume_from else {}
+    # peft's own count, since a quantised weight holds two numbers a byte.
+    trainable, total = model.get_nb_trainable_parameters()
+    began, spent = time.perf_counter(), seal.get("seconds", 0.0)
+    fitted = Fitted(seconds_before=spent, steps=seal.get("step", 0), layers_trained=seal.get("layers_trained", [0] * len(units)))
+    emit(
+        RunStarted(
+            layers=len(layers),
+            layer_names=[f"{path}.{i}" for i in range(len(layers))],
+            parameters_trainable=trainable,
+            parameters_total=total,
+            device=prepared.device.name,
+            dtype=prepared.device.dtype,
+            steps=steps,
+            corpus_sizes={part: len(prepared.rows[part]) for part in prepared.rows},
+            labels=list(prepared.corpus.labels),
+            unit=config.selection_unit,
+            unit_names=[unit.name for unit in units] if config.selection_unit != "layer" else [],
+            weights=prepared.weights.origin,
+        )
+    )
+    try:
+        before_training(prepared.corpus)
+        check()
+    except StopRequested:
+        fitted.stopped = True
+        return fitted
+    watch = LockInWatch(config.tuning_method, config.importance_metric_name, config.selection_unit)
+
+    def on_step(event: Step) -> None:
+        if event.loss is None or not math.isfinite(event.loss):
+            raise Diverged(event.step)
+        fitted.steps = event.step
+        for unit in event.selected:
+            fitted.layers_trained[unit] += 1
+        emit(event)
+        if text := watch.take(event.step, event.selected, len(units)):
+            emit(Notice(level="info", text=text))
+        if trainer.args.report_to:
+            trainer.log({f"importance/{i}": value for i, value in enumerate(event.scores) if value is not None})
+
+    def check_here() -> None:
+        # Of several processes all must stop at the same step, so they ask one another there and nowhere else.
+        if not several():
+            check()
+
+    def evaluate(step: int) -> dict[str, Any]:
+        probabilities = told_by_first(prepared.probabilities("validation", check_here))
+        metrics, confusion = score(prepared.truth("validation"), probabilities, list(prepared.corpus.labels))
+        emit(Evaluated(step=step, subset="validation", of="network", metrics=metrics, confusion=confusion))
+        return metrics
+
+    prefix = PrefixCache(model) if config.cache_prefix else None
+    layerwise = LayerwiseCallback(
+        lambda stack: make_policy(config, stack),
+        importance=config.importance_metric_name,
+        unit=config.selection_unit,
+        emit=on_step,
+        on_norms=(lambda step, norms: on_norms(layerwise.tensor_names, step, norms)) if on_norms else None,
+        on_choice=prefix.take_choice if prefix else lambda lowest: None,
+    )
+    validation = Validation(
+        model, evaluate, evaluation_steps(steps, config.batch_size, len(prepared.rows["validation"]))
+    )
+    trainer = StepTrainer(
+        model=model,
+        args=arguments(config, prepared.device, steps, checkpoints, resume_from[0] if resume_from else None),
+        rows=rows,
+        pad_token_id=prepared.tokenizer.pad_token_id,
+        most_tokens=config.tokens_per_micro_batch,
+        check=check_here,
+        around=prefix.around if prefix else lambda rows, lengths: nullcontext(),
+        remember=layerwise.remember,
+        rewind=layerwise.rewind,
+        notify=lambda text: emit(Notice(level="warning", text=text)),
+        callbacks=[
+            StopTogether(check),
+            *([prefix] if prefix else []),
+            layerwise,
+            validation,
+            Seal(lambda: {"layers_trained": fitted.layers_trained, "seconds": spent + time.perf_counter() - began}),
+        ],
+    )
+    trainer.remove_callback(PrinterCallback)
+    emit(Phase(name="training"))
+    try:
+        trainer.train(resume_from_checkpoint=str(resume_from[0]) if resume_from else None)
+        fitted.best_step, fitted.validation = validation.restore_best()
+    except StopRequested:
+        fitted.stopped, fitted.best_step = True, fitted.steps
+    except Diverged as error:
+        fitted.broken = error
+        fitted.best_step, fitted.validation = validation.restore_best()
+    finally:
+        layerwise.release(trainer.args)
+        if prefix:
+            prefix.remove()
+    return fitted
+
+
+class StopTogether(TrainerCallback):
+    """Asks before each step whether any process was told to stop; with one process, so do the micro-batches."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Raises StopRequested on all processes alike."""
+        told = False
+        try:
+            self._check()
+        except StopRequested:
+            told = True
+        if any_rank(told):
+            raise StopRequested
+
+
+class Diverged(ModelError):
+    """The loss is no number any more."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(
+            f"The loss is no number any more since step {step}.",
+            "Lower the learning rate or lengthen the warm-up; the best weights before that are kept, if any were scored.",
+        )
+
+
+REPORTERS = {"wandb": "wandb", "tensorboard": "tensorboard", "trackio": "trackio"}
+"""Value of `report_to` -> the package it needs."""
+
+
+def arguments(
+    config: RunConfig, device: Device, steps: int, checkpoints: Path | None = None, resume_from: Path | None = None
+) -> TrainingArguments:
+    """The Trainer's arguments for a resolved config: the Trainer evaluates nothing itself and saves only to resume.
+
+    Raises:
+        ConfigError: what reports are to go to is not installed.
+    """
+    reporter = config.report_to if config.report_to != "none" else None
+    if reporter and importlib.util.find_spec(REPORTERS[reporter]) is None:
+        raise ConfigError(
+            f"Reports to {reporter} need its package, which is not installed.", f"Bring it with: pip install {reporter}"
+        )
+    saves = bool(checkpoints and config.save_steps)
+    return TrainingArguments(
+        output_dir=str(checkpoints or "unused"),
+        max_steps=steps,
+        per_device_train_batch_size=config.per_device_train_batch_size // world_size(),
+        gradient_accumulation_steps=config.gradient_accumulation_steps,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        warmup_steps=min(config.warmup_steps, steps),
+        max_grad_norm=config.max_grad_norm,
+        optim="adamw_torch",
+        lr_scheduler_type="linear",
+        seed=config.seed,
+        bf16=device.dtype == "bfloat16",
+        use_cpu=device.device == "cpu",
+        logging_strategy="steps" if reporter else "no",
+        logging_steps=config.logging_steps,
+        logging_nan_inf_filter=False,
+        save_strategy="steps" if saves else "no",
+        save_steps=config.save_steps or 1,
+        save_total_limit=CHECKPOINTS_KEPT,
+        resume_from_checkpoint=str(resume_from) if resume_from else None,
+        eval_strategy="no",
+        report_to=reporter or "none",
+        disable_tqdm=True,
+        dataloader_pin_memory=device.device == "cuda",
+        remove_unused_columns=False,
+        activation_checkpointing=bool(config.gradient_checkpointing),
+        activation_checkpointing_kwargs={"use_reentrant": False},
+        # Which adapters get a gradient changes with every step.
+        ddp_find_unused_parameters=True,
+    )

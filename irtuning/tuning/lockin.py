@@ -1,0 +1,37 @@
+"""Tells when a choice that could change has not changed for long. Pure: knows choices alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+LONG = 50
+"""Steps with the same choice after which it is worth a word."""
+FREE = ("ir", "top-k")
+"""Methods whose choice follows scores and so is expected to move."""
+
+
+class LockInWatch:
+    """Counts how long the same units have been chosen.
+
+    Args:
+        method, metric: of the run; a choice that cannot change is not watched.
+        unit: what the units are called.
+    """
+
+    def __init__(self, method: str, metric: str, unit: str) -> None:
+        self._watched = method in FREE and metric != "weight"
+        self._unit = unit
+        self._last: tuple[int, ...] = ()
+        self._streak = 0
+
+    def take(self, step: int, selected: Sequence[int], units: int) -> str:
+        """One sentence in the step in which a choice has stood for 50 steps, else empty."""
+        chosen = tuple(selected)
+        self._streak = self._streak + 1 if chosen == self._last else 1
+        self._last = chosen
+        if not self._watched or self._streak != LONG or len(chosen) == units:
+            return ""
+        return (
+            f"The same {len(chosen)} of {units} {self._unit}s have trained since step {step - LONG + 1}: the choice has locked "
+            "in. Resting ones keep their old scores; measuring all again every few steps (refresh every) would let them back."
+        )

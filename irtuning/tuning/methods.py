@@ -1,0 +1,137 @@
+"""From a run's choices to its policy: one place that knows all of them by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from irtuning.config import RunConfig
+from irtuning.errors import ConfigError
+from irtuning.tuning.budget import WHOLE_EVERY, BudgetPolicy, SettledPolicy, StepCost
+from irtuning.tuning.ist import ISTPolicy
+from irtuning.tuning.policies import DrawnPolicy, FixedPolicy, FullPolicy, Policy, ScoredPolicy, Stack, TopKPolicy
+from irtuning.tuning.refinements import Exploring, Refreshed, Relative
+from irtuning.tuning.selection import Metric
+from irtuning.tuning.variance import IRPolicy
+
+RST_SHARE, LISA_SHARE, TOP_SHARE = 1 / 8, 1 / 8, 1 / 2
+"""Units that train in a step where no count is given, at least one."""
+LISA_INTERVAL = 20
+
+
+def make_policy(config: RunConfig, stack: Stack) -> Policy:
+    """The policy of a resolved config.
+
+    Raises:
+        ConfigError: a unit is named that the model does not have, or more are asked for than there are.
+    """
+    count = config.layer_count
+    if count is not None and count > stack.units:
+        raise ConfigError(
+            f"There are {stack.units} units to choose from, not {count}.", f"Set the layer count to {stack.units} or less."
+        )
+    return MAKERS[config.tuning_method or "ir"](config, stack)
+
+
+def named_policy(method: str, metric: Metric = "gradient") -> Callable[[Stack], Policy]:
+    """A method by its name, with its own defaults, for scripts that have no RunConfig.
+
+    Raises:
+        ValueError: there is no such method, or it needs to be told more.
+    """
+    names = [name for name in MAKERS if name != "fixed"]
+    if method not in names:
+        raise ValueError(f"policy must be one of {', '.join(names)} or a function, not {method!r}")
+    return lambda stack: MAKERS[method](RunConfig(tuning_method=method, importance_metric_name=metric), stack)
+
+
+def _ir(config: RunConfig, stack: Stack) -> Policy:
+    seed = _seed(config)
+    if config.budget is not None and config.budget < 1:
+        cost = StepCost(stack.depth, stack.layers, cached=bool(config.cache_prefix and config.settle_after))
+        if config.settle_after:
+            steps = round(config.settle_after * stack.steps)
+            return _refined(config, stack, SettledPolicy(cost, share=config.budget, steps=steps, seed=seed), refresh=0)
+        every = config.refresh_every or WHOLE_EVERY
+        return _refined(config, stack, BudgetPolicy(cost, share=config.budget, whole_every=every, seed=seed), refresh=0)
+    inner = IRPolicy(
+        stack.units,
+        metric=config.importance_metric_name or "gradient",
+        splits=config.split_num or 1,
+        boundary=config.boundary or "reference",
+        seed=seed,
+    )
+    return _refined(config, stack, inner, refresh=config.refresh_every or 0)
+
+
+def _top_k(config: RunConfig, stack: Stack) -> Policy:
+    count = config.layer_count or _share(stack, TOP_SHARE)
+    metric = config.importance_metric_name or "gradient"
+    inner = TopKPolicy(stack.units, count=count, metric=metric, seed=_seed(config))
+    return _refined(config, stack, inner, refresh=config.refresh_every or 0)
+
+
+def _refined(config: RunConfig, stack: Stack, inner: ScoredPolicy, *, refresh: int) -> Policy:
+    policy: Policy = inner
+    relative = config.relative_to or "nothing"
+    if relative != "nothing":
+        divisors = {
+            "own-mean": lambda: None,
+            "weight-norm": stack.weight_norms,
+            "parameters": lambda: stack.parameters,
+        }[relative]()
+        policy = Relative(inner, stack.units, divisors)
+    if config.explore:
+        policy = Exploring(policy, stack.units, config.explore, seed=_seed(config))
+    return Refreshed(policy, stack.units, refresh) if refresh else policy
+
+
+def _rst(config: RunConfig, stack: Stack) -> Policy:
+    return DrawnPolicy(stack.units, count=config.layer_count or _share(stack, RST_SHARE), seed=_seed(config))
+
+
+def _lisa(config: RunConfig, stack: Stack) -> Policy:
+    count = config.layer_count or _share(stack, LISA_SHARE)
+    return DrawnPolicy(stack.units, count=count, interval=config.lisa_interval or LISA_INTERVAL, seed=_seed(config))
+
+
+def _ist(config: RunConfig, stack: Stack) -> Policy:
+    return ISTPolicy(stack.units, count=config.layer_count, seed=_seed(config))
+
+
+def _fixed(config: RunConfig, stack: Stack) -> Policy:
+    units = named_units(config.layers or "")
+    if beyond := [u for u in units if u >= stack.units]:
+        raise ConfigError(
+            f"There is no unit {beyond[0]}: this model has {stack.units}, counted from 0.",
+            f"Name units from 0 to {stack.units - 1}.",
+        )
+    return FixedPolicy(units)
+
+
+def named_units(text: str) -> list[int]:
+    """The units that a text like `0,3-5` names: 0, 3, 4, 5."""
+    found: list[int] = []
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return found
+
+
+def _seed(config: RunConfig) -> int:
+    return config.seed or 0
+
+
+def _share(stack: Stack, share: float) -> int:
+    return max(1, int(stack.units * share))
+
+
+MAKERS: dict[str, Callable[[RunConfig, Stack], Policy]] = {
+    "ir": _ir,
+    "rst": _rst,
+    "ist": _ist,
+    "full": lambda config, stack: FullPolicy(stack.units),
+    "lisa": _lisa,
+    "top-k": _top_k,
+    "fixed": _fixed,
+}
+"""Method -> how its policy is made."""

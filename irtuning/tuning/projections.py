@@ -1,0 +1,55 @@
+"""What families call the projections of their layers. Names only."""
+
+from __future__ import annotations
+
+ATTENTION = (
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "query",
+    "key",
+    "value",
+    "q_lin",
+    "k_lin",
+    "v_lin",
+    "query_proj",
+    "key_proj",
+    "value_proj",
+    "query_key_value",
+    "qkv_proj",
+    "c_attn",
+    "Wqkv",
+)
+"""Names that families give to the projections of query, key and value."""
+MLP = (
+    "up_proj",
+    "down_proj",
+    "gate_up_proj",
+    "fc1",
+    "fc2",
+    "lin1",
+    "lin2",
+    "dense_h_to_4h",
+    "dense_4h_to_h",
+    "c_fc",
+    "mlp.c_proj",
+    "mlp.Wi",
+    "mlp.Wo",
+    "intermediate.dense",
+    "output.dense",
+)
+"""Names that families give to the projections up and down of the MLP."""
+
+
+def is_attention_input(name: str) -> bool:
+    """Whether a module's path below its layer is that of query, key or value."""
+    return _ends_with(name, ATTENTION)
+
+
+def is_adapted(name: str) -> bool:
+    """Whether it is q, k, v, up or down, and so gets an adapter."""
+    return not name.startswith("attention.output.") and _ends_with(name, ATTENTION + MLP)
+
+
+def _ends_with(name: str, wanted: tuple[str, ...]) -> bool:
+    return any(name == one or name.endswith("." + one) for one in wanted)

@@ -1,0 +1,49 @@
+"""Several processes that train one model: what each of them must know alike. Alone, nothing is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+
+def several() -> bool:
+    """Whether this process trains beside others."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def world_size() -> int:
+    """How many processes train."""
+    return dist.get_world_size() if several() else 1
+
+
+def told_by_first(value: Any) -> Any:
+    """What the first process holds, on every one of them; plain data."""
+    if not several():
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def any_rank(flag: bool) -> bool:
+    """Whether any process says so."""
+    if not several():
+        return flag
+    box: list[bool | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(box, flag)
+    return any(box)
+
+
+def mean_over_ranks(values: torch.Tensor) -> torch.Tensor:
+    """The mean of a tensor over all processes, on every one of them; the tensor itself where there is one process."""
+    if several():
+        dist.all_reduce(values)
+        values = values / dist.get_world_size()
+    return values
+
+
+def first_rank() -> bool:
+    """Whether this process is the one that writes and reports."""
+    return not several() or dist.get_rank() == 0

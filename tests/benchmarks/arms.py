@@ -1,0 +1,214 @@
+"""Three ways to train the same model on the same rows: ours, plain Trainer with peft, and the reference's way.
+
+`python -m tests.benchmarks.arms JOB` runs one of them in this process and prints what it gave as one JSON line; the driver
+starts one such process a run, so that peak memory is that run's own. Knows no results file.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import DataCollatorWithPadding, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from irtuning.config import RunConfig, parse_config
+from irtuning.events import Step
+from irtuning.revisions.corpora import load_corpus
+from irtuning.tuning.batches import Row
+from irtuning.tuning.device import peak_memory_mib
+from irtuning.tuning.metrics import score
+from irtuning.tuning.preparing import Prepared, prepare
+from irtuning.tuning.training import train
+
+PADDED_TO = 256
+EVALUATED_EVERY = 10
+"""The reference scores the test part every ten steps."""
+
+
+def ours(config: RunConfig, limit: int) -> dict[str, Any]:
+    """A run as a user gets it, without the floor; its seconds are those of all epochs, where it was cut short."""
+    steps: list[Step] = []
+    others: list[Any] = []
+    spans: dict[str, float] = {}
+
+    def emit(event: Any) -> None:
+        (steps if isinstance(event, Step) else others).append(event)
+        if event.kind == "phase":
+            spans[event.name] = time.perf_counter()
+
+    config = config.model_copy(update={"max_steps": limit or config.max_steps, "save_steps": 0})
+    with tempfile.TemporaryDirectory() as folder:
+        result = train(config, emit, output_dir=f"{folder}/adapter")
+    started = next(event for event in others if event.kind == "run_started")
+    whole = -(-started.corpus_sizes["train"] // config.batch_size) * config.num_train_epochs / len(steps)
+    return {
+        "seconds": sum(step.seconds for step in steps) * whole,
+        "seconds_with_evaluation": (spans["saving"] - spans["training"]) * whole,
+        "steps": len(steps),
+        "tokens": sum(step.tokens for step in steps),
+        "test": result.test,
+        "validation": result.validation,
+        "layers_trained": result.layers_trained,
+        "unchanged": _longest_unchanged(steps),
+    }
+
+
+def plain(config: RunConfig, limit: int) -> dict[str, Any]:
+    """transformers' Trainer with peft's own LoRA on all layers, batches in random order, padded to their longest row.
+
+    Seconds are those of all epochs, where it was cut short.
+    """
+    prepared = _vanilla(config)
+    trainer = _trainer(prepared, config, limit, DataCollatorWithPadding(prepared.tokenizer))
+    began = time.perf_counter()
+    trainer.train()
+    whole = _steps(prepared, config) / trainer.state.global_step
+    return _told(prepared, trainer, (time.perf_counter() - began) * whole)
+
+
+def reference(config: RunConfig, limit: int) -> dict[str, Any]:
+    """The reference's way: rows padded to 256, norms fetched tensor by tensor, prints, the test part scored every ten steps."""
+    prepared = _vanilla(config)
+    padder = DataCollatorWithPadding(prepared.tokenizer, padding="max_length", max_length=PADDED_TO)
+    layerwise = _ReferenceCallback(prepared)
+    trainer = _trainer(prepared, config, limit, padder, layerwise)
+    began = time.perf_counter()
+    trainer.train()
+    seconds = time.perf_counter() - began
+    steps, evaluated = trainer.state.global_step, layerwise.evaluations
+    if limit and not evaluated:
+        before = time.perf_counter()
+        layerwise.evaluate()
+        evaluated, layerwise.seconds = 1, time.perf_counter() - before
+        seconds += layerwise.seconds
+    # What a run of all epochs would take, from its steps and one evaluation.
+    whole = _steps(prepared, config)
+    a_step = (seconds - layerwise.seconds) / steps
+    return {
+        **_told(prepared, trainer, a_step * whole + layerwise.seconds / max(1, evaluated) * (whole // EVALUATED_EVERY)),
+        "steps": whole,
+        "measured_steps": steps,
+        "step_seconds": a_step,
+        "evaluation_seconds": layerwise.seconds / max(1, evaluated),
+    }
+
+
+class _ReferenceCallback(TrainerCallback):
+    """What the reference does around a step."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self._prepared, self.evaluations, self.seconds = prepared, 0, 0.0
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        """One transfer from the device for each tensor."""
+        norms = {name: p.grad.norm().item() for name, p in model.named_parameters() if p.grad is not None}
+        print(f"step {state.global_step}", dict(list(norms.items())[:4]), file=sys.stderr)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Scores the test part where it is due."""
+        if state.global_step % EVALUATED_EVERY == 0:
+            before = time.perf_counter()
+            self.evaluate()
+            self.seconds += time.perf_counter() - before
+            self.evaluations += 1
+
+    def evaluate(self) -> None:
+        """The test part, padded to 256 like all else."""
+        _predict(self._prepared, "test", padded_to=PADDED_TO)
+
+
+def _vanilla(config: RunConfig) -> Prepared:
+    """The model as anybody would load it: the same weights, rows and seed; peft's layers untouched by us."""
+    from peft.tuners.lora import Linear
+
+    prepared = prepare(config, load_corpus(config.dataset_name), lambda event: None, lambda: None)
+    for module in prepared.model.modules():
+        if isinstance(module, Linear):
+            module.__class__ = Linear
+    return prepared
+
+
+def _trainer(prepared: Prepared, config: RunConfig, limit: int, collator: Any, *callbacks: Any) -> Trainer:
+    trainer = Trainer(
+        model=prepared.model,
+        args=TrainingArguments(
+            output_dir="unused",
+            max_steps=limit or _steps(prepared, config),
+            per_device_train_batch_size=config.batch_size,
+            learning_rate=config.learning_rate,
+            warmup_steps=config.warmup_steps,
+            seed=config.seed,
+            use_cpu=prepared.device.device == "cpu",
+            bf16=prepared.device.dtype == "bfloat16",
+            save_strategy="no",
+            logging_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            dataloader_pin_memory=False,
+        ),
+        train_dataset=_rows(prepared.rows["train"]),
+        data_collator=collator,
+        callbacks=list(callbacks),
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _rows(rows: list[Row]) -> list[Row]:
+    return [{key: value for key, value in row.items() if key != "row"} for row in rows]
+
+
+def _steps(prepared: Prepared, config: RunConfig) -> int:
+    return max(1, round(-(-len(prepared.rows["train"]) // config.batch_size) * config.num_train_epochs))
+
+
+def _told(prepared: Prepared, trainer: Trainer, seconds: float) -> dict[str, Any]:
+    truth = prepared.truth("test")
+    metrics, _ = score(truth, _predict(prepared, "test"), list(prepared.corpus.labels))
+    return {"seconds": seconds, "seconds_with_evaluation": seconds, "steps": trainer.state.global_step, "test": metrics}
+
+
+@torch.no_grad()
+def _predict(prepared: Prepared, part: str, padded_to: int = 0) -> np.ndarray:
+    prepared.model.eval()
+    padder = DataCollatorWithPadding(
+        prepared.tokenizer, padding="max_length" if padded_to else True, max_length=padded_to or None
+    )
+    rows, found = _rows(prepared.rows[part]), []
+    for start in range(0, len(rows), 16):
+        batch = padder(rows[start : start + 16])
+        batch.pop("labels")
+        with torch.autocast(prepared.device.device, torch.bfloat16, enabled=prepared.device.dtype == "bfloat16"):
+            found.append(prepared.model(**batch).logits.float().softmax(-1))
+    return torch.cat(found).numpy()
+
+
+def _longest_unchanged(steps: list[Step]) -> int:
+    longest = run = 0
+    for before, after in itertools.pairwise(steps):
+        run = run + 1 if before.selected == after.selected else 0
+        longest = max(longest, run)
+    return longest
+
+
+ARMS: dict[str, Callable[[RunConfig, int], dict[str, Any]]] = {"ours": ours, "plain": plain, "reference": reference}
+
+
+def run(job: dict[str, Any]) -> dict[str, Any]:
+    """One job: {"arm", "config" (RunConfig fields), "limit" (steps, 0: all)}; what it gave, with peak resident memory."""
+    if threads := job.get("threads"):
+        torch.set_num_threads(threads)
+    config = parse_config(job["config"]).resolve()
+    found = ARMS[job["arm"]](config, job.get("limit", 0))
+    return {**found, "epochs": config.num_train_epochs, "peak_memory_mib": peak_memory_mib("cpu")}
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(json.loads(sys.argv[1]))))

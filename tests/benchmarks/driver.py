@@ -1,0 +1,111 @@
+"""Runs every comparison: one process a run, each finished run appended to a results file, resumed where it stopped.
+
+`python -m tests.benchmarks.driver STUDY CORPUS [--model NAME] [--seeds 1,2,3] [--results FILE]` runs what is missing and
+prints the table; `--show` only prints. Studies are plain data in `studies.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.studies import STUDIES, Job
+from tests.benchmarks.tables import table
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def key_of(job: Job) -> str:
+    """What tells a job from others: everything it was asked, but not where its corpus lay."""
+    asked = {**job, "config": {k: v for k, v in job["config"].items() if k != "dataset_name"}}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read(path: Path) -> dict[str, dict[str, Any]]:
+    """Results by key; a torn last line, of a driver that was killed, is left out."""
+    found: dict[str, dict[str, Any]] = {}
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    for line in text.splitlines():
+        try:
+            row = json.loads(line)
+            found[row["key"]] = row
+        except (ValueError, KeyError):
+            continue
+    return found
+
+
+def run_missing(jobs: list[Job], path: Path, start: Any = None) -> dict[str, dict[str, Any]]:
+    """Runs the jobs that the results file does not hold yet, one after the other; all results of these jobs by key.
+
+    Args:
+        start: runs one job and gives what it printed; a fresh process by default.
+    """
+    start = start or _in_own_process
+    known = read(path)
+    for place, job in enumerate(jobs, 1):
+        key = key_of(job)
+        if key in known:
+            continue
+        print(f"[{place}/{len(jobs)}] {job['name']} seed {job['config'].get('seed')}", file=sys.stderr, flush=True)
+        began = time.time()
+        found = start(job)
+        row = {"key": key, "job": _without_paths(job), "took": round(time.time() - began, 1), "result": found}
+        with path.open("a", encoding="utf-8") as stream:
+            # A line of its own, even behind one that a killed driver left torn.
+            stream.write(("\n" if stream.tell() else "") + json.dumps(row))
+        known[key] = row
+    return {key_of(job): known[key_of(job)] for job in jobs}
+
+
+def _without_paths(job: Job) -> Job:
+    name = job["config"].get("dataset_name")
+    return {**job, "config": {**job["config"], "dataset_name": Path(name).name if name else None}}
+
+
+def _in_own_process(job: Job) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.arms", json.dumps(job)],
+        cwd=ROOT,
+        env={**os.environ, "TOKENIZERS_PARALLELISM": "false"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{job['name']} broke:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("study", choices=list(STUDIES))
+    parser.add_argument("corpus")
+    parser.add_argument("--model", default="minilm")
+    parser.add_argument("--seeds", default="1,2,3,4,5")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--results", type=Path, default=ROOT / "tests" / "benchmarks" / "results.jsonl")
+    parser.add_argument("--show", action="store_true")
+    chosen = parser.parse_args()
+    jobs = STUDIES[chosen.study](chosen.model, chosen.corpus, [int(s) for s in chosen.seeds.split(",")])
+    if chosen.threads:
+        jobs = [{**job, "threads": chosen.threads} for job in jobs]
+    if chosen.show:
+        known = read(chosen.results)
+        found = {key: known[key] for key in map(key_of, jobs) if key in known}
+    else:
+        found = run_missing(jobs, chosen.results)
+    rows = list(found.values())
+    print(table(rows))
+    print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""The driver: what is finished is not run again, what is torn is; the table by hand; the arms on a tiny model."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.benchmarks import driver
+from tests.benchmarks.arms import run
+from tests.benchmarks.studies import STUDIES
+from tests.benchmarks.tables import paired, table
+
+
+def job(seed: int, corpus: str = "/here/corpus") -> dict:
+    return {"name": "a", "arm": "ours", "limit": 0, "config": {"seed": seed, "dataset_name": corpus}}
+
+
+def test_a_study_goes_on_where_it_stopped(tmp_path):
+    path, ran = tmp_path / "results.jsonl", []
+
+    def start(asked):
+        ran.append(asked["config"]["seed"])
+        if asked["config"]["seed"] == 3:
+            raise KeyboardInterrupt
+        return {"seconds": 1.0}
+
+    with pytest.raises(KeyboardInterrupt):
+        driver.run_missing([job(1), job(2), job(3)], path, start)
+    with path.open("a") as torn:
+        torn.write('\n{"key": "half')
+    assert list(driver.read(path)) == [driver.key_of(job(1)), driver.key_of(job(2))]
+    found = driver.run_missing([job(1), job(2), job(4)], path, start)
+    assert ran == [1, 2, 3, 4]
+    assert len(found) == 3
+
+
+def test_where_the_corpus_lies_neither_counts_nor_is_kept(tmp_path):
+    assert driver.key_of(job(1, "/a/c")) == driver.key_of(job(1, "/b/c")) != driver.key_of(job(2))
+    driver.run_missing([job(1)], tmp_path / "r.jsonl", lambda asked: {})
+    assert "/here" not in (tmp_path / "r.jsonl").read_text()
+
+
+def test_pairs_and_their_interval_by_hand():
+    mean, half = paired([1.0, 2.0, 4.0], [0.0, 2.0, 1.0])
+    # Differences 1, 0, 3: mean 4/3, deviation sqrt(7/3); t of two degrees of freedom is 2.920.
+    assert mean == pytest.approx(4 / 3)
+    assert half == pytest.approx(2.920 * (7 / 3) ** 0.5 / 3**0.5)
+
+
+def test_a_table_has_a_line_a_method_with_ratios_to_the_first():
+    def row(name, seed, f1, seconds):
+        metrics = {"macro_f1": f1, "weighted_f1": f1}
+        result = {"test": metrics, "seconds": seconds, "epochs": 2.0, "peak_memory_mib": 100.0}
+        return {"job": {"name": name, "config": {"seed": seed}}, "result": result}
+
+    lines = table([row("all", 1, 0.5, 10), row("all", 2, 0.5, 10), row("few", 1, 0.52, 5), row("few", 2, 0.54, 5)]).splitlines()
+    assert lines[2].split()[:3] == ["few", "2", "53.0"]
+    assert "+3.00" in lines[2]
+    assert lines[2].split()[-4:-2] == ["2.5", "0.50"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arm", ["ours", "plain", "reference"])
+def test_each_way_trains_a_tiny_model_and_tells_its_cost(arm, model_dirs, corpus_dir):
+    config = {"model_name": str(model_dirs("bert")), "dataset_name": str(corpus_dir), "batch_size": 8, "num_train_epochs": 2.0,
+              "max_length": 64, "tuning_method": "full", "lora_r": 2}  # fmt: skip
+    found = run({"arm": arm, "config": config, "limit": 6})
+    assert json.loads(json.dumps(found)) == found
+    assert found["seconds"] > 0
+    assert 0 <= found["test"]["macro_f1"] <= 1
+    assert found["epochs"] == 2.0
+
+
+def test_studies_name_every_job_once():
+    for study in STUDIES.values():
+        jobs = study("minilm", "corpus", [1, 2])
+        assert len({driver.key_of(j) for j in jobs}) == len(jobs)

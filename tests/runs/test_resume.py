@@ -1,0 +1,179 @@
+"""A run that is killed and taken up again ends as one that nobody disturbed; real processes, real kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from irtuning.errors import RunError
+from irtuning.events import CheckpointSaved, Phase, Resumed, Step
+from irtuning.insight.history import RunHistory
+from irtuning.runs.log import EventLog, all_events, last_kept
+from irtuning.runs.norms import NormsFile
+from irtuning.runs.store import RunStore
+from irtuning.tuning.checkpoints import latest, latest_step
+
+ROOT = Path(__file__).parents[2]
+STEPS = 48
+
+
+def start(*arguments) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "irtuning", "train", *map(str, arguments)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+    )
+
+
+def flags(model: Path, corpus: Path, output: Path, *more) -> list[str]:
+    return [
+        *("--model-name", model, "--dataset-name", corpus, "--output-dir", output, "--max-steps", STEPS),
+        *("--batch-size", 8, "--max-length", 64, "--warmup-steps", 4, "--save-steps", 5, "--learning-rate", 0.005),
+        *more,
+    ]
+
+
+def the_run(output: Path) -> Path:
+    return next(path for path in output.iterdir() if not path.name.startswith("."))
+
+
+def outcome(run: Path) -> dict:
+    """What must not depend on what happened to the process."""
+    history = RunHistory()
+    history.feed(all_events(run / "events.jsonl"))
+    metrics = json.loads((run / "metrics.json").read_text())
+    for name in ("seconds", "peak_memory_mib"):
+        del metrics[name]
+    return {
+        "steps": history.steps.tolist(),
+        "selected": history.selected.tolist(),
+        # As text, in which what was not measured equals itself.
+        "scores": str(history.scores.tolist()),
+        "losses": history.losses.tolist(),
+        "evaluations": [(e["step"], e["subset"], e["of"], e["metrics"]) for e in history.evaluations],
+        "norms": (run / "module_norms.jsonl").read_text(),
+        "metrics": metrics,
+        "adapter": (run / "adapter" / "adapter_model.safetensors").read_bytes(),
+    }
+
+
+def step(number: int) -> Step:
+    return Step(
+        step=number, epoch=0.1, loss=1.0, learning_rate=1e-3, scores=[1.0], selected=[0], moved=[0], seconds=0.1, tokens=9,
+        memory_mib=1.0,
+    )  # fmt: skip
+
+
+SETTINGS = {
+    "the paper's rule": ("llama",),
+    "drawn sets": ("bert", "--tuning-method", "ist", "--adapter-name", "bottleneck"),
+    "kept states": ("bert", "--budget", 0.6, "--settle-after", 0.2, "--cache-prefix", "--lora-dropout", 0.1),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("setting", "kills"), [("the paper's rule", 10), ("drawn sets", 2), ("kept states", 3)])
+def test_killed_at_random_moments_it_ends_as_if_undisturbed(setting, kills, tmp_path, model_dirs, corpus_dir):
+    family, *more = SETTINGS[setting]
+    asked = lambda name: flags(model_dirs(family), corpus_dir, tmp_path / name, *more)  # noqa: E731
+    undisturbed = start(*asked("whole"))
+    chance = random.Random(setting)
+    worker = start(*asked("killed"))
+    steps_at_kill = []
+    for kill in range(kills):
+        time.sleep(0.2)
+        wanted = chance.randrange(STEPS * kill // kills, STEPS * (kill + 1) // kills)
+        deadline = time.time() + 120
+        while worker.poll() is None and time.time() < deadline:
+            folders = [p for p in (tmp_path / "killed").glob("*") if not p.name.startswith(".")]
+            done = [e["step"] for e in all_events(folders[0] / "events.jsonl") if e["kind"] == "step"] if folders else []
+            if folders and (done[-1] if done else 0) >= wanted:
+                break
+            time.sleep(0.002)
+        time.sleep(chance.random() * 0.03)
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+        run = the_run(tmp_path / "killed")
+        steps_at_kill.append([e["step"] for e in all_events(run / "events.jsonl") if e["kind"] == "step"][-1:])
+        worker = start("--resume", run)
+    assert worker.wait(180) == 0, worker.stderr.read()
+    assert undisturbed.wait(180) == 0, undisturbed.stderr.read()
+    whole, killed = outcome(the_run(tmp_path / "whole")), outcome(the_run(tmp_path / "killed"))
+    print(setting, "killed after steps", steps_at_kill)
+    resumed = [e["from_step"] for e in all_events(the_run(tmp_path / "killed") / "events.jsonl") if e["kind"] == "resumed"]
+    assert len(resumed) == kills
+    assert max(resumed) > 0
+    assert killed == whole
+    assert not (the_run(tmp_path / "killed") / "checkpoints").exists()
+
+
+def test_time_goes_on_from_the_last_event_that_stays(tmp_path):
+    now = [100.0]
+    log = EventLog(tmp_path, clock=lambda: now[0])
+    log.append(Phase(name="loading"))
+    for number in (1, 2, 3):
+        now[0] += 10
+        log.append(step(number))
+    assert last_kept(tmp_path / "events.jsonl", 2) == 20
+    assert last_kept(tmp_path / "events.jsonl", 0) == 0
+    now[0] = 5000
+    later = EventLog(tmp_path, clock=lambda: now[0])
+    assert later.append(Resumed(from_step=2)).time == 20
+    now[0] += 7
+    assert later.append(CheckpointSaved(step=2)).time == 27
+
+
+def test_a_checkpoint_counts_only_when_it_is_sealed(tmp_path):
+    assert latest(tmp_path) is None
+    for number, seal in ((10, '{"step": 10, "layers_trained": [1]}'), (20, '{"step": 2'), (30, None)):
+        folder = tmp_path / f"checkpoint-{number}"
+        folder.mkdir()
+        if seal:
+            (folder / "sealed.json").write_text(seal)
+    assert latest(tmp_path) == (tmp_path / "checkpoint-10", {"step": 10, "layers_trained": [1]})
+    assert latest_step(tmp_path) == 10
+
+
+def test_norms_beyond_the_checkpoint_are_written_anew(tmp_path):
+    path = tmp_path / "module_norms.jsonl"
+    names = ["m.lora_A", "m.lora_B"]
+    with NormsFile(path) as norms:
+        for number in (1, 2, 3):
+            norms.take(names, number, [3.0, 4.0])
+    with path.open("a") as torn:
+        torn.write('{"step": 4, "no')
+    with NormsFile(path, from_step=2) as norms:
+        norms.take(names, 3, [6.0, 8.0])
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+        {"modules": ["m"]}, {"step": 1, "norms": [5.0]}, {"step": 2, "norms": [5.0]}, {"step": 3, "norms": [10.0]},
+    ]  # fmt: skip
+
+
+def test_only_a_run_that_did_not_end_can_go_on(tmp_path):
+    from irtuning.config import RunConfig
+    from irtuning.events import Failed, Finished
+
+    store = RunStore(tmp_path)
+    run = store.create(RunConfig())
+    with pytest.raises(RunError, match="is running"):
+        store.reopen(run, EventLog(store.path(run)))
+    log = EventLog(store.path(run))
+    log.append(Failed(what="It broke."))
+    (store.path(run) / "stop").write_text("{}")
+    assert store.reopen(run, log) == 0
+    assert store.state(run) == "running"
+    assert not (store.path(run) / "stop").exists()
+    log.append(Finished())
+    with pytest.raises(RunError, match="finished"):
+        store.reopen(run, log)

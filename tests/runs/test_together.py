@@ -1,0 +1,136 @@
+"""Two processes that train one run over gloo, against one process with the same global batch; real processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from irtuning.config import RunConfig
+from irtuning.runs import together
+from irtuning.runs.log import all_events
+from irtuning.runs.store import RunStore
+from irtuning.tuning.batches import Deal
+from tests.conftest import make_rows, write_jsonl
+
+ROOT = Path(__file__).parents[2]
+TWO = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port"]
+
+
+def launch(count: int, port: int, *arguments) -> subprocess.Popen:
+    command = [*TWO, str(port)] if count > 1 else [sys.executable]
+    return subprocess.Popen(
+        [*command, "-m", "irtuning", "train", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """92 rows to train on: the last batch of an epoch is a short one."""
+    for part, count, seed in (("train", 92, 1), ("validation", 24, 2), ("test", 24, 3)):
+        rows = [{**row, "doc_id": f"{part}-{row['doc_id']}"} for row in make_rows(count, seed)]
+        (tmp_path / "corpus").mkdir(exist_ok=True)
+        write_jsonl(tmp_path / "corpus" / f"{part}.jsonl", rows)
+    return tmp_path / "corpus"
+
+
+def steps_of(output: Path) -> list[dict]:
+    run = next(p for p in output.iterdir() if not p.name.startswith("."))
+    return [event for event in all_events(run / "events.jsonl") if event["kind"] == "step"]
+
+
+RULES = {
+    "ir": [],
+    "ir accumulated": ["--gradient-accumulation-steps", 2, "--per-device-train-batch-size", 2],
+    "ir cosine": ["--importance-metric-name", "cosine"],
+    "ist": ["--tuning-method", "ist"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", list(RULES))
+def test_two_processes_train_as_one(rule, tmp_path, model_dirs, corpus):
+    flags = [
+        *("--model-name", model_dirs("llama"), "--dataset-name", corpus, "--max-steps", 26, "--batch-size", 8),
+        *("--max-length", 64, "--warmup-steps", 2, "--dtype", "float32", "--save-steps", 10, "--learning-rate", 0.005),
+    ]
+    alone = list(RULES[rule])
+    if "--per-device-train-batch-size" in alone:
+        alone[-1] = 4
+    port = 29_501 + list(RULES).index(rule)
+    runs = [
+        launch(1, port, *flags, *alone, "--output-dir", tmp_path / "one"),
+        launch(2, port, *flags, *RULES[rule], "--output-dir", tmp_path / "two"),
+    ]
+    for run in runs:
+        said, _ = run.communicate(timeout=240)
+        assert run.returncode == 0, said
+    one, two = steps_of(tmp_path / "one"), steps_of(tmp_path / "two")
+    assert len(one) == len(two) == 26
+    assert [step["selected"] for step in one] == [step["selected"] for step in two]
+    assert [step["tokens"] for step in one] == [step["tokens"] for step in two]
+    assert [step["loss"] for step in one] == pytest.approx([step["loss"] for step in two], abs=1e-5)
+    weights = [load_file(next((tmp_path / name).glob("*/adapter/adapter_model.safetensors"))) for name in ("one", "two")]
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(weights[1][name], tensor, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_stop_ends_all_processes_with_the_adapter_kept(tmp_path, model_dirs, corpus):
+    run = launch(
+        2, 29_511, "--model-name", model_dirs("llama"), "--dataset-name", corpus, "--max-steps", 50_000,
+        "--batch-size", 8, "--max-length", 64, "--output-dir", tmp_path / "runs",
+    )  # fmt: skip
+    store = RunStore(tmp_path / "runs")
+    deadline = time.time() + 120
+    while time.time() < deadline and not any(row["step"] for row in store.list()):
+        time.sleep(0.2)
+    name = store.list()[0]["run"]
+    store.request_stop(name)
+    run.communicate(timeout=120)
+    assert store.state(name) == "stopped"
+    assert (store.path(name) / "adapter" / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_what_cannot_be_shared_out_ends_all_processes_in_one_sentence(tmp_path, model_dirs, corpus):
+    run = launch(
+        2, 29_513, "--model-name", model_dirs("llama"), "--dataset-name", corpus, "--batch-size", 7, "--output-dir", tmp_path / "r",
+    )  # fmt: skip
+    said, _ = run.communicate(timeout=120)
+    assert run.returncode != 0
+    assert "A batch of 7 cannot be shared out to 2 processes." in said
+
+
+def test_a_devices_batch_counts_once_a_process():
+    asked = RunConfig(per_device_train_batch_size=4, gradient_accumulation_steps=2)
+    assert together.for_all(asked, 3).resolve().batch_size == 24
+    assert together.for_all(asked, 1) == asked
+    assert together.for_all(RunConfig(), 3) == RunConfig()
+
+
+def test_each_row_is_dealt_once_and_shares_weigh_what_they_hold():
+    lengths = [1 + i % 7 for i in range(21)]
+    shares = [list(Deal(lengths, 4, 1, ranks=2, rank=rank)) for rank in (0, 1)]
+    alone = list(Deal(lengths, 8, 1))
+    assert [len(s) for s in alone] == [8, 8, 5]
+    for whole, first, second in zip(alone, *shares, strict=True):
+        assert sorted([*first, *second]) == sorted(whole)
+        assert first.weight * len(second) == pytest.approx(second.weight * len(first))
+        assert (first.weight + second.weight) / 2 == pytest.approx(1)
+
+
+def test_a_process_without_a_row_takes_part_with_weight_nothing():
+    shares = [list(Deal([3, 3, 3], 1, 1, ranks=2, rank=rank))[-1] for rank in (0, 1)]
+    assert (shares[0].weight, shares[1].weight) == (2.0, 0.0)
+    assert len(shares[1]) == 1

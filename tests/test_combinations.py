@@ -1,0 +1,49 @@
+"""Choices that go together, and one sentence for those that do not."""
+
+from __future__ import annotations
+
+import pytest
+
+from irtuning.config import RunConfig, parse_config
+from irtuning.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"tuning_method": "rst", "split_num": 1}, "Split num is not used by tuning method rst, only by ir"),
+        ({"tuning_method": "ir", "layer_count": 3}, "only by rst, ist, lisa and top-k"),
+        ({"tuning_method": "fixed"}, "set layers"),
+        ({"tuning_method": "full", "layers": "1"}, "only by fixed"),
+        ({"importance_metric_name": "cosine", "refresh_every": 10}, "only by gradient"),
+        ({"importance_metric_name": "weight", "selection_unit": "block"}, "whole layers"),
+        ({"adapter_name": "bottleneck", "lora_r": 4}, "only by lora and dora"),
+        ({"adapter_name": "lora", "bottleneck_width": 4}, "only by bottleneck"),
+        ({"split_num": 3}, "Split num"),
+    ],
+)
+def test_what_nothing_would_read_is_refused(values, said):
+    with pytest.raises(ConfigError, match=said) as found:
+        parse_config(values)
+    assert str(found.value).count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"tuning_method": "rst"},
+        {"adapter_name": "bottleneck"},
+        {"tuning_method": "fixed", "layers": "1-2"},
+        {"importance_metric_name": "weight", "tuning_method": "top-k"},
+        {"tuning_method": "rst", "refresh_every": 0, "explore": 0.0},
+    ],
+)
+def test_defaults_that_do_not_apply_are_left_out_and_the_resolved_values_stand(values):
+    resolved = RunConfig(**values).resolve()
+    assert parse_config(resolved.model_dump(exclude_none=True)) == resolved
+
+
+def test_a_preset_gives_way_to_a_method_that_does_not_read_it():
+    config = RunConfig(tuning_method="rst", adapter_name="bottleneck").with_preset("paper").resolve()
+    assert (config.split_num, config.lora_r, config.bottleneck_width) == (None, None, 256)
+    assert config.learning_rate == 2e-4

@@ -1,0 +1,58 @@
+"""What a step costs, and the best within it."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from irtuning.tuning.budget import BudgetPolicy, StepCost, best_within
+
+SIX = StepCost(tuple(range(6)), 6, forward=1.0, backward=1.0, adapters=0.5)
+
+
+def test_what_a_step_costs_by_hand():
+    """Six layers: a full step is 6 + 6 + 3 = 15; with 4 and 5 alone 6 + 2 + 1; with 0 and 5 it is 6 + 6 + 1; with none 6."""
+    assert SIX.of(range(6)) == 1.0
+    assert SIX.of([4, 5]) == pytest.approx(9 / 15)
+    assert SIX.of([0, 5]) == pytest.approx(13 / 15)
+    assert SIX.of([]) == pytest.approx(6 / 15)
+
+
+@given(st.lists(st.floats(0.01, 10), min_size=6, max_size=6), st.floats(0.5, 1.0))
+def test_no_set_within_the_allowance_is_worth_more(scores, allowance):
+    chosen = best_within(scores, SIX, allowance)
+    every = [c for n in range(1, 7) for c in combinations(range(6), n) if SIX.of(c) <= allowance + 1e-9]
+    assert SIX.of(chosen) <= allowance + 1e-6
+    assert sum(scores[u] for u in chosen) == pytest.approx(max(sum(scores[u] for u in c) for c in every))
+
+
+def test_where_nothing_fits_the_last_unit_trains():
+    assert best_within([1.0] * 6, SIX, 0.1) == (5,)
+
+
+@pytest.mark.parametrize("share", [0.7, 0.75, 0.9])
+@pytest.mark.parametrize("layers", [6, 30])
+def test_the_budget_holds_on_average_and_low_layers_train_in_some_steps(share, layers):
+    cost = StepCost(tuple(range(layers)), layers)
+    policy = BudgetPolicy(cost, share=share)
+    chance = np.random.default_rng(0)
+    spent, trained = [], np.zeros(layers)
+    for _ in range(200):
+        chosen = policy.choose().layers
+        spent.append(cost.of(chosen))
+        trained[list(chosen)] += 1
+        scores = chance.random(layers)
+        policy.observe([float(scores[i]) if i in chosen else None for i in range(layers)])
+    assert np.mean(spent) <= share + 0.01
+    assert np.mean(spent) > share - (0.12 if layers == 6 else 0.04)
+    assert (trained >= 50).all()
+    assert trained[-1] > trained[0]
+
+
+def test_parts_of_layers_cost_their_layers_depth():
+    blocks = StepCost(tuple(i // 2 for i in range(12)), 6)
+    assert blocks.of([2, 3]) == blocks.of([3, 4]) > blocks.of([4, 5])

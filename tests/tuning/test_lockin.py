@@ -1,0 +1,26 @@
+"""A choice that has not changed for fifty steps is said once."""
+
+from __future__ import annotations
+
+import pytest
+
+from irtuning.tuning.lockin import LockInWatch
+
+
+def test_it_is_said_once_in_the_fiftieth_step_and_again_after_a_change():
+    watch = LockInWatch("ir", "gradient", "layer")
+    said = [watch.take(step, [3, 4], 6) for step in range(1, 121)]
+    assert [i + 1 for i, text in enumerate(said) if text] == [50]
+    assert "since step 1" in said[49]
+    assert "2 of 6 layers" in said[49]
+    said = [watch.take(step, [1, 4] if step < 140 else [1, 5], 6) for step in range(121, 200)]
+    assert [i + 121 for i, text in enumerate(said) if text] == [189]
+
+
+@pytest.mark.parametrize(
+    ("method", "metric", "selected"),
+    [("full", "gradient", [0, 1]), ("fixed", "gradient", [0]), ("ir", "weight", [0]), ("ir", "gradient", [0, 1])],
+)
+def test_a_choice_that_cannot_change_is_not_watched(method, metric, selected):
+    watch = LockInWatch(method, metric, "layer")
+    assert not any(watch.take(step, selected, 2) for step in range(1, 200))

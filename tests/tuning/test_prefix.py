@@ -1,0 +1,147 @@
+"""The cache of what resting layers give: the same numbers with fewer layers run, in every family."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
+
+from irtuning.events import RunStarted, Step
+from irtuning.tuning.batches import collate
+from irtuning.tuning.layers import find_layers, layer_modules, train_only
+from irtuning.tuning.prefix import PrefixCache, hidden_dropout
+from irtuning.tuning.training import train
+from tests.conftest import FAMILIES, tiny_model, with_adapter
+from tests.tuning.test_training import settings
+
+ROWS = [
+    {"input_ids": [2, *range(5, 5 + n), 3], "attention_mask": [1] * (n + 2), "labels": n % 3} for n in (3, 7, 5, 2)
+]
+
+
+def still(model):
+    """The model without any dropout, whatever its family calls it."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        for name in ("dropout", "attention_dropout", "attn_dropout", "activation_dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+    return model.train()
+
+
+def counted(model):
+    _, layers = layer_modules(model)
+    calls = [0] * len(layers)
+
+    def count(i):
+        def hook(*args):
+            calls[i] += 1
+
+        return hook
+
+    # Inside the layer: its own call happens whether or not its work is skipped.
+    for i, layer in enumerate(layers):
+        next(m for m in layer.modules() if isinstance(m, BaseTunerLayer)).register_forward_hook(count(i))
+    return calls
+
+
+def gradients(model):
+    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_cached_rows_give_the_same_loss_and_gradients_without_the_lower_layers(family):
+    model = with_adapter(tiny_model(family))
+    cache = PrefixCache(model, patience=1)
+    cache._dropout = 0.0
+    still(model)
+    calls = counted(model)
+    train_only(find_layers(model), [2, 3])
+
+    def passed(places):
+        rows = [ROWS[i] for i in places]
+        model.zero_grad()
+        before = list(calls)
+        with cache.around(places, [len(r["input_ids"]) for r in rows]):
+            loss = model(**collate(rows, 0)).loss
+            loss.backward()
+        return loss.detach(), gradients(model), [b > a for a, b in zip(before, calls, strict=True)]
+
+    plain, expected, ran = passed([0, 1, 2, 3])
+    cache.take_choice(2)
+    assert cache.cut == 2
+    for places in ([0, 2], [1, 3]):
+        passed(places)
+    loss, found, ran = passed([0, 1, 2, 3])
+    assert cache.hits == 1
+    assert ran[2:] == [True, True]
+    assert ran[:2] == [False, False]
+    torch.testing.assert_close(loss, plain, atol=1e-5, rtol=1e-4)
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-3)
+    assert all("forward" not in vars(layer) for layer in layer_modules(model)[1])
+
+
+def test_the_cut_waits_and_falls_when_a_lower_layer_trains():
+    model = with_adapter(tiny_model("llama"))
+    cache = PrefixCache(model, patience=3)
+    for lowest, cut in ((2, 0), (3, 0), (2, 2), (3, 2), (1, 1), (2, 1), (0, 0), (2, 0)):
+        cache.take_choice(lowest)
+        assert cache.cut == cut, lowest
+    assert not layer_modules(model)[1][2]._forward_pre_hooks
+
+
+def test_rows_beyond_the_limit_are_computed_anew():
+    model = still(with_adapter(tiny_model("llama")))
+    cache = PrefixCache(model, patience=1, limit_mib=0)
+    cache.take_choice(2)
+    for _ in range(2):
+        with cache.around([0, 1], [5, 9]):
+            model(**collate(ROWS[:2], 0))
+    assert cache.hits == 0
+
+
+def test_evaluation_runs_the_whole_network():
+    model = still(with_adapter(tiny_model("llama")))
+    cache = PrefixCache(model, patience=1)
+    cache.take_choice(2)
+    with cache.around([0], [5]):
+        model(**collate(ROWS[:1], 0))
+    calls = counted(model)
+    model.eval()
+    model(**collate(ROWS[1:2], 0))
+    assert all(calls)
+
+
+def test_the_states_get_the_models_own_dropout():
+    assert hidden_dropout(tiny_model("bert").config) == 0.1
+    assert hidden_dropout(tiny_model("distilbert").config) == 0.1
+    assert hidden_dropout(tiny_model("llama").config) == 0.0
+    model = with_adapter(tiny_model("bert"))
+    cache = PrefixCache(model, patience=1)
+    cache.take_choice(2)
+    # Nothing else drops anything: what differs is the dropout of the kept states.
+    still(model)
+    losses = set()
+    for _ in range(4):
+        with cache.around([0, 1], [5, 9]):
+            losses.add(float(model(**collate(ROWS[:2], 0)).loss))
+    assert cache.hits == 3
+    assert len(losses) == 4
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_run_with_kept_states_learns_what_one_without_learns(tmp_path, model_dirs, corpus_dir, checkpointing):
+    seen = {}
+    for kept in (False, True):
+        steps = []
+        config = settings(
+            model_dirs, corpus_dir, "llama", tuning_method="fixed", layers="2-3", cache_prefix=kept, max_steps=30,
+            gradient_checkpointing=checkpointing,
+        )  # fmt: skip
+        result = train(config, steps.append, output_dir=tmp_path / str(kept))
+        seen[kept] = [e.loss for e in steps if isinstance(e, Step)], result.test["macro_f1"]
+        assert any(isinstance(e, RunStarted) for e in steps)
+    assert seen[True][0] == pytest.approx(seen[False][0], abs=2e-4)
