@@ -62,25 +62,20 @@ def train(
 
     if not together.is_first():
         return together.follow()
-    try:
+    with together.inviting() as invite:
         if resume is not None:
             if config.given or preset or output_dir:
                 raise ConfigError("A resumed run keeps its settings: give --resume without other choices.")
             store, run = find_run(resume)
         else:
             store = RunStore(output_dir) if output_dir else RunStore.default()
-            run = store.create(together.for_all(config, together.processes()), preset=preset)
+            run = store.create(together.for_all(config), preset=preset)
         folder = store.path(run)
         terminal = Terminal(run, every=store.run_config(run).logging_steps or 10, out=sys.stderr if json else sys.stdout)
         log = EventLog(folder, also=terminal.take)
         if resume is not None:
             store.reopen(run, log)
-    except BaseException:
-        if together.processes() > 1:
-            together.share(None)
-        raise
-    share = together.share if together.processes() > 1 else lambda told: None
-    status = work(folder, log=log, waiting=terminal.waits, resume=resume is not None, share=share)
+        status = work(folder, log=log, waiting=terminal.waits, resume=resume is not None, invite=invite)
     closing = terminal.close(folder)
     if json and status == 0:
         print(jsonlib.dumps({"run": run, "run_dir": str(folder), "adapter_dir": str(folder / "adapter"), **closing}))
@@ -215,7 +210,6 @@ def models(*, json: Annotated[bool, Parameter(negative=())] = False) -> int:
 def _count(parameters: int) -> str:
     """For people: `134.5M`, `8.0B`."""
     return f"{parameters / 1e9:.1f}B" if parameters >= 1e9 else f"{parameters / 1e6:.1f}M"
-
 
 
 def _open_adapter(name: str) -> tuple[str, Any]:

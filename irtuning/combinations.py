@@ -38,6 +38,12 @@ READ_BY: dict[str, dict[str, tuple[str, ...]]] = {
 }
 """Chooser -> option -> values of the chooser with which the option is read."""
 
+INSTEAD_OF: dict[str, dict[str, Any]] = {
+    "budget": {"split_num": 1, "boundary": "reference"},
+    "settle_after": {"split_num": 1, "boundary": "reference", "refresh_every": 0},
+}
+"""Option -> options that it takes the place of, with the values that ask for nothing else."""
+
 NEUTRAL = {"refresh_every": 0, "cache_prefix": False, "explore": 0.0, "relative_to": "nothing", "selection_unit": "layer"}
 """Values that ask for nothing."""
 
@@ -53,8 +59,13 @@ def fault(values: Mapping[str, Any]) -> str | None:
                 return f"{_words(name)} is not used by {_words(chooser)} {chosen}, only by {_list(readers)}"
     if _set(values, "selection_unit") and values.get("importance_metric_name") in ("cosine", "weight"):
         return f"{values['importance_metric_name']} importance is measured for whole layers: set selection unit to layer"
-    if _set(values, "settle_after") and values.get("budget") is None:
-        return "settle after needs a budget for the steps that follow: set budget, e.g. 0.5"
+    limited = (values.get("budget") or 1.0) < 1
+    if _set(values, "settle_after") and not limited:
+        return "settle after needs a budget for the steps that follow: set budget below 1, e.g. 0.5"
+    for option, others in INSTEAD_OF.items():
+        for name, usual in others.items():
+            if limited and values.get(option) is not None and values.get(name) not in (None, usual):
+                return f"{_words(name)} is not used with {_words(option)}: leave one away"
     if text := values.get("instruction"):
         if "{marked}" not in text and ("{before}" not in text or "{after}" not in text):
             return "an instruction needs the fields {before} and {after}, or {marked}"

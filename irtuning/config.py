@@ -157,8 +157,7 @@ class RunConfig(BaseModel):
     def _batches_multiply(self) -> RunConfig:
         whole, part, times = self.batch_size, self.per_device_train_batch_size, self.gradient_accumulation_steps
         # Of several processes started together each takes a device's batch; `runs.together` makes them one.
-        count = int(os.environ.get("WORLD_SIZE") or 1)
-        if whole and part and times and whole not in (part * times, part * times * count):
+        if whole and part and times and whole not in (part * times, part * times * processes()):
             raise ValueError(f"batch size {whole} is not {part} a device times {times} accumulated")
         if whole and part and not times and whole % part:
             raise ValueError(f"batch size {whole} is no multiple of {part} a device")
@@ -201,6 +200,11 @@ class RunConfig(BaseModel):
         elif times is None:
             values["gradient_accumulation_steps"] = whole // part
         return parse_config(combinations.applicable(values, known))
+
+
+def processes() -> int:
+    """How many processes were started together, as `accelerate launch` or torchrun say; 1 for one alone."""
+    return int(os.environ.get("WORLD_SIZE") or 1)
 
 
 def parse_config(values: dict[str, Any]) -> RunConfig:

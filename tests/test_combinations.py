@@ -20,6 +20,13 @@ from irtuning.errors import ConfigError
         ({"adapter_name": "bottleneck", "lora_r": 4}, "only by lora and dora"),
         ({"adapter_name": "lora", "bottleneck_width": 4}, "only by bottleneck"),
         ({"split_num": 3}, "Split num"),
+        ({"budget": 0.5, "split_num": 2}, "Split num is not used with budget: leave one away"),
+        ({"budget": 0.5, "boundary": "exact"}, "Boundary is not used with budget"),
+        ({"budget": 0.5, "settle_after": 0.1, "refresh_every": 10}, "Refresh every is not used with settle after"),
+        ({"settle_after": 0.1}, "set budget below 1"),
+        ({"settle_after": 0.1, "budget": 1.0}, "set budget below 1"),
+        ({"load_8bit": True, "load_4bit": True}, "not both"),
+        ({"cache_prefix": True, "importance_metric_name": "cosine"}, "only by gradient and weight"),
     ],
 )
 def test_what_nothing_would_read_is_refused(values, said):
@@ -36,6 +43,8 @@ def test_what_nothing_would_read_is_refused(values, said):
         {"tuning_method": "fixed", "layers": "1-2"},
         {"importance_metric_name": "weight", "tuning_method": "top-k"},
         {"tuning_method": "rst", "refresh_every": 0, "explore": 0.0},
+        {"budget": 0.5, "settle_after": 0.1, "cache_prefix": True},
+        {"budget": 0.5, "refresh_every": 3},
     ],
 )
 def test_defaults_that_do_not_apply_are_left_out_and_the_resolved_values_stand(values):

@@ -61,17 +61,7 @@ class Subject:
     @property
     def layer_selections(self) -> list[tuple[int, ...]]:
         """What each step trained, layers from 0."""
-        owners = unit_layers(self.history.header)
-        return by_layer(self.selections, owners) if owners else self.selections
-
-
-def unit_layers(header: Mapping[str, Any]) -> list[int]:
-    """The layer that each unit of a run lies in, by its event `run_started`; empty where the units are the layers."""
-    names = header.get("layer_names") or ()
-    return [
-        next((i for i, layer in enumerate(names) if unit == layer or unit.startswith(f"{layer}.")), 0)
-        for unit in header.get("unit_names") or ()
-    ]
+        return by_layer(self.selections, self.history.owners)
 
 
 def trained_shares(subject: Subject) -> list[float]:

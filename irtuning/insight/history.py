@@ -5,7 +5,7 @@ T steps, L layers. A score that was not measured in a step is NaN; what was carr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,12 +65,21 @@ class RunHistory:
         return str(self.header.get("unit") or "layer")
 
     @property
+    def owners(self) -> list[int]:
+        """The layer that each row lies in, from 0; shape (rows,)."""
+        units, layers = self.header.get("unit_names") or (), self.header.get("layer_names") or ()
+        if not units:
+            return list(range(self._layers))
+        return [next((i for i, layer in enumerate(layers) if f"{unit}.".startswith(f"{layer}.")), 0) for unit in units]
+
+    @property
     def names(self) -> list[str]:
         """What people call the rows: `layer 3`, or `layer 3 attention` where parts of layers are chosen."""
-        units = self.header.get("unit_names") or ()
+        units, layers = self.header.get("unit_names") or (), self.header.get("layer_names") or ()
         if not units:
             return [f"layer {index}" for index in range(self._layers)]
-        return [_short(str(name), self.header.get("layer_names") or ()) for name in units]
+        parts = [unit.removeprefix(layers[i]).strip(".") for unit, i in zip(units, self.owners, strict=True)]
+        return [f"layer {i} {part}".strip() for i, part in zip(self.owners, parts, strict=True)]
 
     @property
     def steps(self) -> np.ndarray:
@@ -235,11 +244,3 @@ class RunHistory:
         self.evaluations = [event for event in self.evaluations if event["step"] <= step]
         self.checkpoints = [event for event in self.checkpoints if event["step"] <= step]
         self.ending = None
-
-
-def _short(name: str, layers: Sequence[str]) -> str:
-    """`layer 3 attention` for `encoder.layer.3.attention`."""
-    for index, path in enumerate(layers):
-        if name.startswith(f"{path}."):
-            return f"layer {index} {name.removeprefix(f'{path}.')}"
-    return name

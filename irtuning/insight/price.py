@@ -1,11 +1,10 @@
 """Price: what a run's training cost, and that against a reference run, as a rule one that trains every layer every step.
 
-Pure; knows events alone. Times compare only where both runs trained on the same kind of device: that is the caller's to see to.
+Pure; knows a run's history alone. Times compare only where both runs trained on the same kind of device: that is the caller's to see to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -38,15 +37,8 @@ class Price:
         return asdict(self)
 
 
-def price(events: Iterable[dict[str, Any]]) -> Price:
-    """What a run cost by its events, in their order; steps that a resumed run made anew count once. All but steps are optional."""
-    history = RunHistory()
-    history.feed(events)
-    return price_of(history)
-
-
 def price_of(history: RunHistory) -> Price:
-    """As `price`, of events that were folded already."""
+    """What a run cost; steps that a resumed run made anew count once."""
     seconds, tokens = float(np.nansum(history.seconds)), int(np.nansum(history.tokens))
     return Price(
         steps=len(history),

@@ -22,7 +22,6 @@ from irtuning.runs.log import all_events
 from irtuning.runs.norms import NormsFile
 from irtuning.tuning.card import read_origin, write_card
 from irtuning.tuning.checkpoints import FOLDER as CHECKPOINTS
-from irtuning.tuning.checkpoints import latest_step as checkpoint_step
 from irtuning.tuning.metrics import difference, score
 from irtuning.tuning.training import Emit, TrainResult, train
 
@@ -49,8 +48,7 @@ def conduct(
         StudioError: the run cannot go on; no closing event was emitted then.
     """
     checkpoints = run_dir / CHECKPOINTS
-    from_step = checkpoint_step(checkpoints) if resume else 0
-    rival = _Floor(config.seed or 0, emit, told=_floor_told(run_dir) if resume else set())
+    rival = _Floor(config.seed or 0, emit, told=_floor_told(run_dir))
 
     def before_training(corpus: Corpus) -> None:
         update_config(
@@ -62,7 +60,7 @@ def conduct(
         )
         rival.train(corpus)
 
-    with NormsFile(run_dir / "module_norms.jsonl", from_step=from_step) as norms:
+    with NormsFile(run_dir / "module_norms.jsonl") as norms:
         result = train(
             config,
             emit,

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from pathlib import Path
 from types import TracebackType
+
+from irtuning.tuning.projections import adapted_module
 
 EVERY = 10
 """Steps between two lines; the first ten steps are all kept."""
@@ -19,13 +20,11 @@ class NormsFile:
     """Writes a sample of the norms that training measures.
 
     A module's norm is the L2 norm over its adapter's tensors (A and B of LoRA).
-
-    Args:
-        from_step: what an earlier process wrote up to this step stays; the rest goes.
+    What an earlier process wrote of the steps before the first one taken stays; the rest goes.
     """
 
-    def __init__(self, path: Path, *, from_step: int = 0) -> None:
-        self._path, self._from_step = path, from_step
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = None
         self._groups: list[list[int]] = []
 
@@ -40,9 +39,9 @@ class NormsFile:
         if self._file is None:
             modules: dict[str, list[int]] = {}
             for i, name in enumerate(names):
-                modules.setdefault(re.split(r"\.(?:lora|bottleneck)_", name)[0], []).append(i)
+                modules.setdefault(adapted_module(name), []).append(i)
             self._groups = list(modules.values())
-            kept = _kept(self._path, self._from_step)
+            kept = _before(self._path, step)
             self._file = self._path.open("w", encoding="utf-8")
             self._file.write("".join(f"{line}\n" for line in kept or [json.dumps({"modules": list(modules)})]))
         values = [self._norm([norms[i] for i in group]) for group in self._groups]
@@ -70,15 +69,15 @@ class NormsFile:
         return float(f"{math.sqrt(sum(part * part for part in parts)):.4g}")
 
 
-def _kept(path: Path, from_step: int) -> list[str]:
-    """The lines of an earlier process that stay: the modules' names and the steps up to `from_step`."""
-    if not from_step or not path.is_file():
+def _before(path: Path, step: int) -> list[str]:
+    """The lines that stay of an earlier process: the modules' names and the steps before this one; none where it is the first."""
+    if step <= 1 or not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8").splitlines()
     kept = lines[:1]
     for line in lines[1:]:
         try:
-            if json.loads(line)["step"] <= from_step:
+            if json.loads(line)["step"] < step:
                 kept.append(line)
         except (ValueError, KeyError):
             break

@@ -122,10 +122,5 @@ class StopSignal:
             raise KeyboardInterrupt
         self._asked.set()
 
-    @property
-    def by_signal(self) -> bool:
-        """A signal came."""
-        return self._asked.is_set()
-
     def __call__(self) -> bool:
         return self._asked.is_set() or stop_requested(self._run_dir)

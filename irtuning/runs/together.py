@@ -6,16 +6,16 @@ Knows no page and no command line. Only the first process makes the folder, take
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from irtuning.config import RunConfig, parse_config
+from irtuning.config import RunConfig, parse_config, processes
 from irtuning.errors import StudioError
 
-
-def processes() -> int:
-    """How many processes were started together; 1 for one alone."""
-    return int(os.environ.get("WORLD_SIZE") or 1)
+Invite = Callable[[Path, RunConfig, bool], None]
+"""Tells all processes which run they train: its folder, its settings, whether it goes on from a checkpoint."""
 
 
 def is_first() -> bool:
@@ -23,21 +23,34 @@ def is_first() -> bool:
     return int(os.environ.get("RANK") or 0) == 0
 
 
-def for_all(config: RunConfig, count: int) -> RunConfig:
-    """A request in which a device's batch, where it was given, is that of all `count` devices together.
+def for_all(config: RunConfig) -> RunConfig:
+    """A request in which a device's batch, where it was given, is that of all processes' devices together.
 
     Raises:
         ConfigError: the batches do not multiply.
     """
-    part = config.per_device_train_batch_size
+    part, count = config.per_device_train_batch_size, processes()
     if not part or count == 1:
         return config
     return parse_config({**config.model_dump(exclude_none=True), "per_device_train_batch_size": part * count})
 
 
-def share(told: tuple[str, RunConfig, bool] | None) -> None:
-    """Tells the other processes which run they train: its folder, its settings, whether it goes on; None: there is none."""
-    _exchange(told)
+@contextmanager
+def inviting() -> Iterator[Invite]:
+    """What the first process does its part in; the others, who wait for a word, are told to go where none was said."""
+    told = processes() == 1
+
+    def invite(folder: Path, config: RunConfig, resume: bool) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            _exchange((str(folder), config, resume))
+
+    try:
+        yield invite
+    finally:
+        if not told:
+            _exchange(None)
 
 
 def follow() -> int:

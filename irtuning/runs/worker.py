@@ -11,11 +11,11 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from irtuning.config import RunConfig
 from irtuning.errors import StopRequested, StudioError
 from irtuning.events import Failed, Phase, Stopped
 from irtuning.runs.stopping import StopSignal
 from irtuning.runs.store import EventLog, RunStore, claim, store_lock
+from irtuning.runs.together import Invite
 from irtuning.tuning.weights import find_weights
 
 
@@ -26,7 +26,7 @@ def work(
     stop: StopSignal | None = None,
     waiting: Callable[[str], None] = lambda run: None,
     resume: bool = False,
-    share: Callable[[tuple[str, RunConfig, bool] | None], None] = lambda told: None,
+    invite: Invite = lambda folder, config, resume: None,
 ) -> int:
     """Trains the run of a folder in this process; 0 finished, 1 failed, 130 stopped.
 
@@ -34,7 +34,7 @@ def work(
         log: where events go; the folder's own by default.
         waiting: told the run that trains on this store now, once, if this one has to wait.
         resume: go on from the newest checkpoint, of a run that `RunStore.reopen` took up.
-        share: told what other processes need to train with this one; None where it comes to nothing.
+        invite: tells other processes to train with this one.
     """
     run_dir = run_dir.resolve()
     store, run = RunStore(run_dir.parent), run_dir.name
@@ -42,7 +42,6 @@ def work(
     stop = stop or StopSignal(run_dir)
     stop.listen()
     claim(run_dir)
-    shared = False
 
     def must_wait(holder: str) -> None:
         log.append(Phase(name="waiting", text=f"Waits for {holder}." if holder else "Waits for another run."))
@@ -59,8 +58,7 @@ def work(
             # torch loads in here, after the page has been told that something happens.
             from irtuning.runs.conduct import conduct
 
-            shared = True
-            share((str(run_dir), config, resume))
+            invite(run_dir, config, resume)
             result = conduct(
                 run_dir,
                 config,
@@ -88,9 +86,6 @@ def work(
             )
         )
         return 1
-    finally:
-        if not shared:
-            share(None)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from irtuning.errors import AdapterError, ModelError
 from irtuning.tuning.bottleneck import BottleneckConfig
 from irtuning.tuning.fused import fuse_lora
 from irtuning.tuning.layers import layer_modules
-from irtuning.tuning.projections import is_adapted
+from irtuning.tuning.projections import in_adapter, is_adapted
 
 
 def target_modules(model: nn.Module) -> str:
@@ -81,16 +81,12 @@ def _ready(model: PeftModel) -> PeftModel:
 
 def _trains(name: str) -> bool:
     """Whether a parameter belongs to an adapter or to a module that trains in full."""
-    return "lora_" in name or "bottleneck_" in name or "modules_to_save" in name
+    return in_adapter(name) or "modules_to_save" in name
 
 
 def trainable_state(model: PeftModel) -> dict[str, torch.Tensor]:
     """A copy on the CPU of adapters and head, by parameter name."""
-    return {
-        name: p.detach().cpu().clone()
-        for name, p in model.named_parameters()
-        if _trains(name)
-    }
+    return {name: p.detach().cpu().clone() for name, p in model.named_parameters() if _trains(name)}
 
 
 @torch.no_grad()

@@ -19,6 +19,8 @@ from peft.utils.peft_types import PeftType
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from irtuning.errors import ModelError
+
 NAME = "bottleneck"
 
 
@@ -99,12 +101,12 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):
         return result
 
     def merge(self, *args: Any, **kwargs: Any) -> None:
-        """Not possible: tanh stands between the two products.
+        """Refuses: with tanh between its two products it is no matrix that could be added to the base weights.
 
         Raises:
-            NotImplementedError: always.
+            ModelError: always.
         """
-        raise NotImplementedError("a bottleneck adapter cannot be merged into its base weights")
+        raise ModelError("A bottleneck adapter cannot be merged into its base weights.", "Keep it beside them, or train LoRA.")
 
     unmerge = merge
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from irtuning.events import Step
-from irtuning.tuning.checkpoints import folder_of
+from irtuning.tuning.checkpoints import folder_of, resumed_from
 from irtuning.tuning.damping import losses_under_damping
 from irtuning.tuning.device import memory_mib
 from irtuning.tuning.hidden import CosineMeter
@@ -222,19 +221,12 @@ class LayerwiseCallback(TrainerCallback):
         return layer_scores(norms, self._owners, len(self.layers))
 
     def _resume(self, args: TrainingArguments, state: TrainerState) -> None:
-        if not state.global_step:
-            return
-        named = args.resume_from_checkpoint
-        places = [Path(named)] if isinstance(named, str) else []
-        for folder in [*places, folder_of(args, state)]:
-            if (folder / STATE_FILE).is_file():
-                self.policy.load_state_dict(json.loads((folder / STATE_FILE).read_text(encoding="utf-8")))
-                batch = folder / BATCH_FILE.format(args.process_index)
-                if batch.is_file():
-                    device = self._parameters[0].device
-                    told = json.loads(batch.read_text(encoding="utf-8"))
-                    self._seen = {key: torch.tensor(value, device=device) for key, value in told.items()}
-                return
+        if path := resumed_from(args, state, STATE_FILE):
+            self.policy.load_state_dict(json.loads(path.read_text(encoding="utf-8")))
+        if path := resumed_from(args, state, BATCH_FILE.format(args.process_index)):
+            device = self._parameters[0].device
+            told = json.loads(path.read_text(encoding="utf-8"))
+            self._seen = {key: torch.tensor(value, device=device) for key, value in told.items()}
 
     def remember(self) -> tuple[Any, ...]:
         """What was counted so far of this step, for `rewind`."""

@@ -23,6 +23,18 @@ def folder_of(args: Any, state: Any) -> Path:
     return Path(args.output_dir) / f"{PREFIX}{state.global_step}"
 
 
+def resumed_from(args: Any, state: Any, name: str) -> Path | None:
+    """A file of the checkpoint that training goes on from; None where it starts anew, or the checkpoint has no such file.
+
+    The Trainer is told of the checkpoint in its arguments or when it is called; then it is the newest in its own folder.
+    """
+    if not state.global_step:
+        return None
+    told = args.resume_from_checkpoint
+    places = [Path(told)] if isinstance(told, str) else []
+    return next((folder / name for folder in [*places, folder_of(args, state)] if (folder / name).is_file()), None)
+
+
 def latest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     """The newest whole checkpoint in a folder with what its seal says (`step` at least); None where there is none."""
     found = []

@@ -5,25 +5,24 @@ Knows no run folders, no saving of adapters and no test part.
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transformers import PrinterCallback, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, TrainerCallback
 
 from irtuning.config import RunConfig
 from irtuning.errors import ConfigError, ModelError, StopRequested, StudioError
 from irtuning.events import Evaluated, Notice, Phase, RunStarted, Step
 from irtuning.revisions.corpora import Corpus
+from irtuning.tuning.arguments import arguments
 from irtuning.tuning.batches import Rows
 from irtuning.tuning.callback import LayerwiseCallback
-from irtuning.tuning.device import Device
-from irtuning.tuning.layers import find_layers, layer_modules
+from irtuning.tuning.layers import Layer, find_layers, layer_modules
 from irtuning.tuning.lockin import LockInWatch
 from irtuning.tuning.methods import make_policy
 from irtuning.tuning.metrics import score
@@ -36,7 +35,6 @@ from irtuning.tuning.validation import Validation, evaluation_steps
 
 Emit = Callable[[Any], None]
 OnNorms = Callable[[list[str], int, list[float]], None]
-CHECKPOINTS_KEPT = 2
 
 
 @dataclass
@@ -80,37 +78,12 @@ def fit(
         StudioError: the choices do not fit the model.
     """
     model, rows = prepared.model, Rows(prepared.rows["train"])
-    ranks = world_size()
-    if config.per_device_train_batch_size % ranks:
-        raise ConfigError(
-            f"A batch of {config.per_device_train_batch_size} cannot be shared out to {ranks} processes.",
-            f"Set the batch size to a multiple of {ranks}.",
-        )
-    per_epoch = -(-len(rows) // config.batch_size)
-    steps = config.max_steps or max(1, round(per_epoch * config.num_train_epochs))
-    path, layers = layer_modules(model)
+    steps = planned_steps(config, len(rows))
     units = find_layers(model, config.selection_unit)
-    seal = resume_from[1] if resume_from else {}
-    # peft's own count, since a quantised weight holds two numbers a byte.
-    trainable, total = model.get_nb_trainable_parameters()
+    place, seal = resume_from or (None, {})
     began, spent = time.perf_counter(), seal.get("seconds", 0.0)
     fitted = Fitted(seconds_before=spent, steps=seal.get("step", 0), layers_trained=seal.get("layers_trained", [0] * len(units)))
-    emit(
-        RunStarted(
-            layers=len(layers),
-            layer_names=[f"{path}.{i}" for i in range(len(layers))],
-            parameters_trainable=trainable,
-            parameters_total=total,
-            device=prepared.device.name,
-            dtype=prepared.device.dtype,
-            steps=steps,
-            corpus_sizes={part: len(prepared.rows[part]) for part in prepared.rows},
-            labels=list(prepared.corpus.labels),
-            unit=config.selection_unit,
-            unit_names=[unit.name for unit in units] if config.selection_unit != "layer" else [],
-            weights=prepared.weights.origin,
-        )
-    )
+    emit(_started(config, prepared, steps, units))
     try:
         before_training(prepared.corpus)
         check()
@@ -156,7 +129,7 @@ def fit(
     )
     trainer = StepTrainer(
         model=model,
-        args=arguments(config, prepared.device, steps, checkpoints, resume_from[0] if resume_from else None),
+        args=arguments(config, prepared.device, steps, checkpoints, place),
         rows=rows,
         pad_token_id=prepared.tokenizer.pad_token_id,
         most_tokens=config.tokens_per_micro_batch,
@@ -176,7 +149,7 @@ def fit(
     trainer.remove_callback(PrinterCallback)
     emit(Phase(name="training"))
     try:
-        trainer.train(resume_from_checkpoint=str(resume_from[0]) if resume_from else None)
+        trainer.train(resume_from_checkpoint=str(place) if place else None)
         fitted.best_step, fitted.validation = validation.restore_best()
     except StopRequested:
         fitted.stopped, fitted.best_step = True, fitted.steps
@@ -188,6 +161,40 @@ def fit(
         if prefix:
             prefix.remove()
     return fitted
+
+
+def planned_steps(config: RunConfig, rows: int) -> int:
+    """Optimizer steps of a run over so many training rows.
+
+    Raises:
+        ConfigError: a batch cannot be shared out to the processes that train together.
+    """
+    if config.per_device_train_batch_size % world_size():
+        raise ConfigError(
+            f"A batch of {config.per_device_train_batch_size} cannot be shared out to {world_size()} processes.",
+            f"Set the batch size to a multiple of {world_size()}.",
+        )
+    return config.max_steps or max(1, round(-(-rows // config.batch_size) * config.num_train_epochs))
+
+
+def _started(config: RunConfig, prepared: Prepared, steps: int, units: Sequence[Layer]) -> RunStarted:
+    path, layers = layer_modules(prepared.model)
+    # peft's own count, since a quantised weight holds two numbers a byte.
+    trainable, total = prepared.model.get_nb_trainable_parameters()
+    return RunStarted(
+        layers=len(layers),
+        layer_names=[f"{path}.{i}" for i in range(len(layers))],
+        parameters_trainable=trainable,
+        parameters_total=total,
+        device=prepared.device.name,
+        dtype=prepared.device.dtype,
+        steps=steps,
+        corpus_sizes={part: len(prepared.rows[part]) for part in prepared.rows},
+        labels=list(prepared.corpus.labels),
+        unit=config.selection_unit,
+        unit_names=[unit.name for unit in units] if config.selection_unit != "layer" else [],
+        weights=prepared.weights.origin,
+    )
 
 
 class StopTogether(TrainerCallback):
@@ -215,54 +222,3 @@ class Diverged(ModelError):
             f"The loss is no number any more since step {step}.",
             "Lower the learning rate or lengthen the warm-up; the best weights before that are kept, if any were scored.",
         )
-
-
-REPORTERS = {"wandb": "wandb", "tensorboard": "tensorboard", "trackio": "trackio"}
-"""Value of `report_to` -> the package it needs."""
-
-
-def arguments(
-    config: RunConfig, device: Device, steps: int, checkpoints: Path | None = None, resume_from: Path | None = None
-) -> TrainingArguments:
-    """The Trainer's arguments for a resolved config: the Trainer evaluates nothing itself and saves only to resume.
-
-    Raises:
-        ConfigError: what reports are to go to is not installed.
-    """
-    reporter = config.report_to if config.report_to != "none" else None
-    if reporter and importlib.util.find_spec(REPORTERS[reporter]) is None:
-        raise ConfigError(
-            f"Reports to {reporter} need its package, which is not installed.", f"Bring it with: pip install {reporter}"
-        )
-    saves = bool(checkpoints and config.save_steps)
-    return TrainingArguments(
-        output_dir=str(checkpoints or "unused"),
-        max_steps=steps,
-        per_device_train_batch_size=config.per_device_train_batch_size // world_size(),
-        gradient_accumulation_steps=config.gradient_accumulation_steps,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        warmup_steps=min(config.warmup_steps, steps),
-        max_grad_norm=config.max_grad_norm,
-        optim="adamw_torch",
-        lr_scheduler_type="linear",
-        seed=config.seed,
-        bf16=device.dtype == "bfloat16",
-        use_cpu=device.device == "cpu",
-        logging_strategy="steps" if reporter else "no",
-        logging_steps=config.logging_steps,
-        logging_nan_inf_filter=False,
-        save_strategy="steps" if saves else "no",
-        save_steps=config.save_steps or 1,
-        save_total_limit=CHECKPOINTS_KEPT,
-        resume_from_checkpoint=str(resume_from) if resume_from else None,
-        eval_strategy="no",
-        report_to=reporter or "none",
-        disable_tqdm=True,
-        dataloader_pin_memory=device.device == "cuda",
-        remove_unused_columns=False,
-        activation_checkpointing=bool(config.gradient_checkpointing),
-        activation_checkpointing_kwargs={"use_reentrant": False},
-        # Which adapters get a gradient changes with every step.
-        ddp_find_unused_parameters=True,
-    )

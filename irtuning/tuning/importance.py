@@ -11,7 +11,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from irtuning.errors import ModelError
-from irtuning.tuning.projections import is_attention_input
+from irtuning.tuning.projections import in_adapter, is_attention_input
 from irtuning.tuning.quantised import full_weight
 
 UNMEASURED = 1000.0
@@ -66,7 +66,7 @@ def output_projection(layer: nn.Module) -> torch.Tensor:
     found: list[nn.Module] = []
     for name, module in layer.named_modules():
         parts = name.split(".")
-        if "base_layer" in parts or any(part.startswith(("lora_", "bottleneck_")) for part in parts):
+        if "base_layer" in parts or in_adapter(name):
             continue
         base = module.get_base_layer() if isinstance(module, BaseTunerLayer) else module
         in_attention = any("attn" in part or "attention" in part for part in parts)

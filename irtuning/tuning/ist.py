@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from irtuning.tuning.policies import Choice, Policy, draw
+from irtuning.tuning.policies import Choice, Policy, draw, share_of
 
 PROBE_EVERY = 10
 """Steps between two trials."""
@@ -88,11 +88,6 @@ def updated(importance: np.ndarray, sets: Sequence[Sequence[int]], losses: Seque
         where = list(units)
         found[where] += RATE * reward * p[where] * (1 - p[where])
     return found
-
-
-def share_of(units: int, share: float) -> int:
-    """That share of the units, rounded down, but at least one."""
-    return max(1, int(share * units))
 
 
 def sigmoid(values: np.ndarray) -> np.ndarray:

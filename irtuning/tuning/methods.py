@@ -8,14 +8,22 @@ from irtuning.config import RunConfig
 from irtuning.errors import ConfigError
 from irtuning.tuning.budget import WHOLE_EVERY, BudgetPolicy, SettledPolicy, StepCost
 from irtuning.tuning.ist import ISTPolicy
-from irtuning.tuning.policies import DrawnPolicy, FixedPolicy, FullPolicy, Policy, ScoredPolicy, Stack, TopKPolicy
+from irtuning.tuning.policies import (
+    DrawnPolicy,
+    FixedPolicy,
+    FullPolicy,
+    Policy,
+    ScoredPolicy,
+    Stack,
+    TopKPolicy,
+    share_of,
+)
 from irtuning.tuning.refinements import Exploring, Refreshed, Relative
 from irtuning.tuning.selection import Metric
 from irtuning.tuning.variance import IRPolicy
 
 RST_SHARE, LISA_SHARE, TOP_SHARE = 1 / 8, 1 / 8, 1 / 2
 """Units that train in a step where no count is given, at least one."""
-LISA_INTERVAL = 20
 
 
 def make_policy(config: RunConfig, stack: Stack) -> Policy:
@@ -29,7 +37,7 @@ def make_policy(config: RunConfig, stack: Stack) -> Policy:
         raise ConfigError(
             f"There are {stack.units} units to choose from, not {count}.", f"Set the layer count to {stack.units} or less."
         )
-    return MAKERS[config.tuning_method or "ir"](config, stack)
+    return MAKERS[config.tuning_method](config, stack)
 
 
 def named_policy(method: str, metric: Metric = "gradient") -> Callable[[Stack], Policy]:
@@ -41,12 +49,13 @@ def named_policy(method: str, metric: Metric = "gradient") -> Callable[[Stack], 
     names = [name for name in MAKERS if name != "fixed"]
     if method not in names:
         raise ValueError(f"policy must be one of {', '.join(names)} or a function, not {method!r}")
-    return lambda stack: MAKERS[method](RunConfig(tuning_method=method, importance_metric_name=metric), stack)
+    config = RunConfig(tuning_method=method, importance_metric_name=metric).resolve()
+    return lambda stack: make_policy(config, stack)
 
 
 def _ir(config: RunConfig, stack: Stack) -> Policy:
-    seed = _seed(config)
-    if config.budget is not None and config.budget < 1:
+    seed = config.seed
+    if (config.budget or 1.0) < 1:
         cost = StepCost(stack.depth, stack.layers, cached=bool(config.cache_prefix and config.settle_after))
         if config.settle_after:
             steps = round(config.settle_after * stack.steps)
@@ -55,47 +64,46 @@ def _ir(config: RunConfig, stack: Stack) -> Policy:
         return _refined(config, stack, BudgetPolicy(cost, share=config.budget, whole_every=every, seed=seed), refresh=0)
     inner = IRPolicy(
         stack.units,
-        metric=config.importance_metric_name or "gradient",
-        splits=config.split_num or 1,
-        boundary=config.boundary or "reference",
+        metric=config.importance_metric_name,
+        splits=config.split_num,
+        boundary=config.boundary,
         seed=seed,
     )
     return _refined(config, stack, inner, refresh=config.refresh_every or 0)
 
 
 def _top_k(config: RunConfig, stack: Stack) -> Policy:
-    count = config.layer_count or _share(stack, TOP_SHARE)
-    metric = config.importance_metric_name or "gradient"
-    inner = TopKPolicy(stack.units, count=count, metric=metric, seed=_seed(config))
+    count = config.layer_count or share_of(stack.units, TOP_SHARE)
+    metric = config.importance_metric_name
+    inner = TopKPolicy(stack.units, count=count, metric=metric, seed=config.seed)
     return _refined(config, stack, inner, refresh=config.refresh_every or 0)
 
 
 def _refined(config: RunConfig, stack: Stack, inner: ScoredPolicy, *, refresh: int) -> Policy:
     policy: Policy = inner
-    relative = config.relative_to or "nothing"
-    if relative != "nothing":
+    if config.relative_to not in (None, "nothing"):
         divisors = {
             "own-mean": lambda: None,
             "weight-norm": stack.weight_norms,
             "parameters": lambda: stack.parameters,
-        }[relative]()
+        }[config.relative_to]()
         policy = Relative(inner, stack.units, divisors)
     if config.explore:
-        policy = Exploring(policy, stack.units, config.explore, seed=_seed(config))
+        policy = Exploring(policy, stack.units, config.explore, seed=config.seed)
     return Refreshed(policy, stack.units, refresh) if refresh else policy
 
 
 def _rst(config: RunConfig, stack: Stack) -> Policy:
-    return DrawnPolicy(stack.units, count=config.layer_count or _share(stack, RST_SHARE), seed=_seed(config))
+    return DrawnPolicy(stack.units, count=config.layer_count or share_of(stack.units, RST_SHARE), seed=config.seed)
 
 
 def _lisa(config: RunConfig, stack: Stack) -> Policy:
-    count = config.layer_count or _share(stack, LISA_SHARE)
-    return DrawnPolicy(stack.units, count=count, interval=config.lisa_interval or LISA_INTERVAL, seed=_seed(config))
+    count = config.layer_count or share_of(stack.units, LISA_SHARE)
+    return DrawnPolicy(stack.units, count=count, interval=config.lisa_interval, seed=config.seed)
 
 
 def _ist(config: RunConfig, stack: Stack) -> Policy:
-    return ISTPolicy(stack.units, count=config.layer_count, seed=_seed(config))
+    return ISTPolicy(stack.units, count=config.layer_count, seed=config.seed)
 
 
 def _fixed(config: RunConfig, stack: Stack) -> Policy:
@@ -115,14 +123,6 @@ def named_units(text: str) -> list[int]:
         first, _, last = part.partition("-")
         found += range(int(first), int(last or first) + 1)
     return found
-
-
-def _seed(config: RunConfig) -> int:
-    return config.seed or 0
-
-
-def _share(stack: Stack, share: float) -> int:
-    return max(1, int(stack.units * share))
 
 
 MAKERS: dict[str, Callable[[RunConfig, Stack], Policy]] = {

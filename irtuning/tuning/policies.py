@@ -6,6 +6,7 @@ file holds the simple ones and what all share; the paper's rule with its options
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +53,7 @@ class Choice:
     split: tuple[SplitRound, ...] | None = None
 
 
-class Policy:
+class Policy(ABC):
     """Which units train, step by step.
 
     Attributes:
@@ -61,25 +62,25 @@ class Policy:
 
     tries = False
 
+    @abstractmethod
     def choose(self) -> Choice:
         """The units of the step that begins."""
-        raise NotImplementedError
 
-    def observe(self, scores: Sequence[float | None]) -> None:
+    def observe(self, scores: Sequence[float | None]) -> None:  # noqa: B027 - a policy that ranks nothing needs no scores
         """Takes the scores measured in the step that ends; None: not measured."""
 
     def probes(self) -> list[tuple[int, ...]]:
         """Sets of units whose adapters are to be damped, one set after the other, to see the loss; most policies want none."""
         return []
 
-    def reward(self, losses: Sequence[float]) -> None:
+    def reward(self, losses: Sequence[float]) -> None:  # noqa: B027 - only one that probes is ever told
         """Takes the loss under each of the sets that `probes` gave."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on later, as plain JSON values."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 - without a state there is nothing to load
         """Goes on from a state that `state_dict` gave."""
 
 
@@ -173,3 +174,8 @@ def draw(
     """`count` distinct units at random, ascending; `weights`: how likely each is to come next, shape (units,)."""
     p = None if weights is None else weights / weights.sum()
     return tuple(sorted(int(u) for u in random.choice(units, size=count, replace=False, p=p)))
+
+
+def share_of(units: int, share: float) -> int:
+    """That share of the units, rounded down, but at least one."""
+    return max(1, int(share * units))

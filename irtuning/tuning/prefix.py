@@ -10,7 +10,6 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from irtuning.tuning.checkpoints import folder_of
+from irtuning.tuning.checkpoints import folder_of, resumed_from
 from irtuning.tuning.layers import layer_modules
 
 PATIENCE = 10
@@ -104,8 +103,8 @@ class PrefixCache(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Takes up the cut and the states of a checkpoint, where training is resumed from one."""
-        path = Path(args.resume_from_checkpoint or "") / _state_file(args)
-        if not state.global_step or not path.is_file():
+        path = resumed_from(args, state, _state_file(args))
+        if path is None:
             return
         told = json.loads(path.read_text(encoding="utf-8"))
         self._lowest.extend(told["lowest"])

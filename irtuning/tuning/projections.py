@@ -1,4 +1,4 @@
-"""What families call the projections of their layers. Names only."""
+"""What families call the projections of their layers, and how adapters' tensors begin. Names only."""
 
 from __future__ import annotations
 
@@ -39,6 +39,22 @@ MLP = (
     "output.dense",
 )
 """Names that families give to the projections up and down of the MLP."""
+
+
+ADAPTER_PREFIXES = ("lora_", "bottleneck_")
+"""What a part of the path of each of an adapter's own tensors and modules begins with."""
+
+
+def in_adapter(path: str) -> bool:
+    """Whether a path in the model leads into an adapter."""
+    return any(part.startswith(ADAPTER_PREFIXES) for part in path.split("."))
+
+
+def adapted_module(path: str) -> str:
+    """Path of the module that an adapter's tensor belongs to."""
+    parts = path.split(".")
+    end = next((i for i, part in enumerate(parts) if part.startswith(ADAPTER_PREFIXES)), len(parts))
+    return ".".join(parts[:end])
 
 
 def is_attention_input(name: str) -> bool:

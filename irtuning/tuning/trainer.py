@@ -16,7 +16,7 @@ from torch import nn
 from transformers import Trainer, TrainingArguments
 
 from irtuning.tuning.adapters import restore_state, trainable_state
-from irtuning.tuning.batches import Deal, Rows, Share, collate, micro_batches
+from irtuning.tuning.batches import Deal, Rows, collate, micro_batches
 from irtuning.tuning.checkpoints import WEIGHTS
 from irtuning.tuning.device import give_back_memory
 
@@ -61,7 +61,7 @@ class StepTrainer(Trainer):
                 **collate(batch, pad_token_id),
                 "lengths": [len(row["input_ids"]) for row in batch],
                 "rows": [row["row"] for row in batch],
-                "share": batch.weight if isinstance(batch, Share) else 1.0,
+                "share": batch.weight,
             },
             **kwargs,
         )

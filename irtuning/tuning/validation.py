@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from irtuning.tuning.adapters import restore_state, trainable_state
-from irtuning.tuning.checkpoints import folder_of
+from irtuning.tuning.checkpoints import folder_of, resumed_from
 
 BEST, BEST_WEIGHTS = "best.json", "best.safetensors"
 """In a checkpoint: the best step so far with its metrics, and its weights."""
@@ -45,10 +44,9 @@ class Validation(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Goes on with the best weights of a checkpoint, where training is resumed from one."""
-        folder = Path(args.resume_from_checkpoint or "")
-        if state.global_step and (folder / BEST).is_file():
-            told = json.loads((folder / BEST).read_text(encoding="utf-8"))
-            self._best = (told["step"], told["metrics"], load_file(folder / BEST_WEIGHTS))
+        if path := resumed_from(args, state, BEST):
+            told = json.loads(path.read_text(encoding="utf-8"))
+            self._best = (told["step"], told["metrics"], load_file(path.parent / BEST_WEIGHTS))
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Puts the best weights so far beside the Trainer's own files."""

@@ -24,8 +24,9 @@ from irtuning.revisions.corpora import load_corpus
 from irtuning.tuning.batches import Row
 from irtuning.tuning.device import peak_memory_mib
 from irtuning.tuning.metrics import score
-from irtuning.tuning.preparing import Prepared, prepare
+from irtuning.tuning.preparing import Prepared
 from irtuning.tuning.training import train
+from tests.benchmarks.vanilla import prepare_plain
 
 PADDED_TO = 256
 EVALUATED_EVERY = 10
@@ -65,7 +66,7 @@ def plain(config: RunConfig, limit: int) -> dict[str, Any]:
 
     Seconds are those of all epochs, where it was cut short.
     """
-    prepared = _vanilla(config)
+    prepared = prepare_plain(config, load_corpus(config.dataset_name))
     trainer = _trainer(prepared, config, limit, DataCollatorWithPadding(prepared.tokenizer))
     began = time.perf_counter()
     trainer.train()
@@ -75,7 +76,7 @@ def plain(config: RunConfig, limit: int) -> dict[str, Any]:
 
 def reference(config: RunConfig, limit: int) -> dict[str, Any]:
     """The reference's way: rows padded to 256, norms fetched tensor by tensor, prints, the test part scored every ten steps."""
-    prepared = _vanilla(config)
+    prepared = prepare_plain(config, load_corpus(config.dataset_name))
     padder = DataCollatorWithPadding(prepared.tokenizer, padding="max_length", max_length=PADDED_TO)
     layerwise = _ReferenceCallback(prepared)
     trainer = _trainer(prepared, config, limit, padder, layerwise)
@@ -122,17 +123,6 @@ class _ReferenceCallback(TrainerCallback):
     def evaluate(self) -> None:
         """The test part, padded to 256 like all else."""
         _predict(self._prepared, "test", padded_to=PADDED_TO)
-
-
-def _vanilla(config: RunConfig) -> Prepared:
-    """The model as anybody would load it: the same weights, rows and seed; peft's layers untouched by us."""
-    from peft.tuners.lora import Linear
-
-    prepared = prepare(config, load_corpus(config.dataset_name), lambda event: None, lambda: None)
-    for module in prepared.model.modules():
-        if isinstance(module, Linear):
-            module.__class__ = Linear
-    return prepared
 
 
 def _trainer(prepared: Prepared, config: RunConfig, limit: int, collator: Any, *callbacks: Any) -> Trainer:

@@ -10,39 +10,31 @@ from __future__ import annotations
 
 import argparse
 import gc
-import importlib.util
 import json
 import re
 import statistics
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
-from transformers import AutoModelForSequenceClassification, LlamaConfig, PrinterCallback, TrainerCallback
+from transformers import PrinterCallback
 
 from irtuning.config import RunConfig
 from irtuning.errors import StudioError
-from irtuning.events import Step
-from irtuning.revisions.corpora import load_corpus
-from irtuning.revisions.encoding import make_encoding
 from irtuning.tuning.adapters import add_adapter
+from irtuning.tuning.arguments import arguments
 from irtuning.tuning.batches import Row, Rows
 from irtuning.tuning.callback import LayerwiseCallback
-from irtuning.tuning.device import Device, choose_device, peak_memory_mib
-from irtuning.tuning.fitting import arguments
-from irtuning.tuning.layers import layer_modules
+from irtuning.tuning.device import Device, choose_device
 from irtuning.tuning.methods import make_policy
-from irtuning.tuning.models import load_tokenizer
 from irtuning.tuning.prefix import PATIENCE, PrefixCache
-from irtuning.tuning.tokens import tokenise
+from irtuning.tuning.quantised import installed
 from irtuning.tuning.trainer import StepTrainer, out_of_memory
-from irtuning.tuning.weights import find_weights
-from tests.benchmarks.flops import Shape, step_flops
+from tests.benchmarks.flops import Shape
+from tests.benchmarks.gpu_model import PAD, corpus_lengths, quantise, random_model, random_rows
+from tests.benchmarks.gpu_watch import COSTLIEST, PROFILED, Measured, Profile, Watch
 from tests.benchmarks.studies import STEADY
 
 SHAPES = {
@@ -70,208 +62,11 @@ METHODS: dict[str, dict[str, Any]] = {
     "full-4bit": {"tuning_method": "full"},
 }
 ON_A_CPU = "These are numbers of a CPU: they show that it runs, and say nothing about a GPU."
-PROFILED, COSTLIEST = 5, 15
-PAD = 0
 
 
 def peak_tflops(name: str) -> float | None:
     """The device's dense bfloat16 peak, TFLOP/s; None for a device that the table does not know."""
     return next((float(peak) for pattern, peak in PEAKS.items() if re.search(pattern, name)), None)
-
-
-def random_model(shape: Shape, *, device: torch.device, dtype: torch.dtype, seed: int) -> nn.Module:
-    """A random Llama with a classification head, made on the device in its own numbers: no weight is ever float32 first."""
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        hidden_size=shape.hidden,
-        intermediate_size=shape.intermediate,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
-        vocab_size=shape.vocabulary,
-        max_position_embeddings=4096,
-        num_labels=shape.labels,
-        pad_token_id=PAD,
-    )
-    with device:
-        return AutoModelForSequenceClassification.from_config(config, dtype=dtype)
-
-
-def quantise(model: nn.Module, bits: int, dtype: torch.dtype) -> None:
-    """Replaces the linear modules of all layers by those of bitsandbytes, one after the other; 8 or 4 bits (nf4)."""
-    import bitsandbytes as bnb
-
-    _, layers = layer_modules(model)
-    for layer in layers:
-        for path, old in [(p, m) for p, m in layer.named_modules() if isinstance(m, nn.Linear)]:
-            weight, device = old.weight.data.cpu(), old.weight.device
-            sizes = {"bias": False, "device": "meta"}
-            if bits == 8:
-                new = bnb.nn.Linear8bitLt(old.in_features, old.out_features, has_fp16_weights=False, threshold=6.0, **sizes)
-                new.weight = bnb.nn.Int8Params(weight, requires_grad=False, has_fp16_weights=False)
-            else:
-                new = bnb.nn.Linear4bit(
-                    old.in_features, old.out_features, compute_dtype=dtype, compress_statistics=True, quant_type="nf4", **sizes
-                )
-                new.weight = bnb.nn.Params4bit(weight, requires_grad=False, compress_statistics=True, quant_type="nf4")
-            parent, _, name = path.rpartition(".")
-            setattr(layer.get_submodule(parent), name, new.to(device))
-    # By this peft knows which kind of adapter to put beside them.
-    setattr(model, f"is_loaded_in_{bits}bit", True)
-
-
-def corpus_lengths(corpus: str, config: RunConfig, count: int) -> list[int]:
-    """Tokens of `count` random training rows (all, where there are fewer), encoded as a decoder's, by the embedded tokenizer.
-
-    Raises:
-        StudioError: the corpus or the embedded model's package cannot be had.
-    """
-    texts = load_corpus(corpus)
-    order = torch.randperm(len(texts.train), generator=torch.Generator().manual_seed(config.seed)).tolist()
-    encoding = make_encoding(
-        use_instruction=bool(config.use_instruction),
-        is_decoder=True,
-        labels=texts.labels,
-        max_length=config.max_length,
-        kind=None if config.use_instruction else config.encoding,
-        instruction=None,
-    )
-    pairs = [(texts.train[i].before, texts.train[i].after) for i in order[:count]]
-    rows, _ = tokenise(pairs, encoding, load_tokenizer(find_weights("minilm", use_instruction=False)))
-    return [len(row["input_ids"]) for row in rows]
-
-
-def random_rows(lengths: Sequence[int], shape: Shape, seed: int) -> list[Row]:
-    """Rows of random tokens, none of them padding, and random labels."""
-    chance = torch.Generator().manual_seed(seed)
-    return [
-        {
-            "input_ids": torch.randint(PAD + 1, shape.vocabulary, (n,), generator=chance).tolist(),
-            "attention_mask": [1] * n,
-            "labels": int(torch.randint(shape.labels, (), generator=chance)),
-        }
-        for n in lengths
-    ]
-
-
-@dataclass
-class Micro:
-    """One forward pass: tokens of its rows, and the layers that it skipped."""
-
-    lengths: list[int]
-    skipped: int
-
-
-@dataclass
-class Measured:
-    """One step: seconds since the end of the step before, the layers that trained, its forward passes."""
-
-    seconds: float
-    trained: list[int]
-    parts: list[Micro]
-
-    @property
-    def tokens(self) -> int:
-        """Without padding."""
-        return sum(sum(part.lengths) for part in self.parts)
-
-    @property
-    def padded(self) -> int:
-        """Tokens that were computed."""
-        return sum(max(part.lengths) * len(part.lengths) for part in self.parts)
-
-    @property
-    def kept(self) -> bool:
-        """Whether all its forward passes skipped layers."""
-        return all(part.skipped for part in self.parts)
-
-    def flops(self, shape: Shape, rank: int, *, padding: bool = False) -> int:
-        """Operations over the rows themselves or, with padding, over all that was computed."""
-        return sum(
-            step_flops(
-                shape,
-                rank,
-                [max(part.lengths)] * len(part.lengths) if padding else part.lengths,
-                self.trained,
-                part.skipped,
-            )
-            for part in self.parts
-        )
-
-
-@dataclass
-class Watch:
-    """Takes what happens in a training and gives a `Measured` a step.
-
-    Time runs from one step's end to the next one's, where the callback's only transfer has waited for the device. The device is
-    waited for at the two ends of the measured region alone.
-    """
-
-    device: str
-    warmup: int
-    last: int
-    prefix: PrefixCache | None = None
-    steps: list[Measured] = field(default_factory=list)
-    total: float = 0.0
-    """Seconds of the whole measured region."""
-    peak_mib: float = 0.0
-
-    def __post_init__(self) -> None:
-        self._parts: list[Micro] = []
-        self._then = 0.0
-
-    @contextmanager
-    def around(self, rows: Sequence[int], lengths: Sequence[int]) -> Iterator[None]:
-        """Around each forward pass."""
-        hits = self.prefix.hits if self.prefix else 0
-        with self.prefix.around(rows, lengths) if self.prefix else nullcontext():
-            yield
-        skipped = self.prefix.cut if self.prefix and self.prefix.hits > hits else 0
-        self._parts.append(Micro(list(lengths), skipped))
-
-    def on_step(self, event: Step) -> None:
-        """At each step's end."""
-        if self.device == "cuda" and event.step in (self.warmup, self.last):
-            torch.cuda.synchronize()
-        now = time.perf_counter()
-        if self.warmup < event.step <= self.last:
-            self.steps.append(Measured(now - self._then, list(event.selected), self._parts))
-            self.total += now - self._then
-        if event.step == self.last:
-            self.peak_mib = peak_memory_mib(self.device)
-        if event.step == self.warmup and self.device == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-        self._parts, self._then = [], time.perf_counter()
-
-
-class Profile(TrainerCallback):
-    """Profiles the steps after the measured ones.
-
-    Attributes:
-        table: of the costliest operations, empty until then.
-    """
-
-    def __init__(self, device: str, after: int) -> None:
-        self._device, self._after, self._profiler, self.table = device, after, None, ""
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Starts after the last measured step."""
-        if state.global_step == self._after:
-            kinds = [torch.profiler.ProfilerActivity.CPU]
-            if self._device == "cuda":
-                kinds.append(torch.profiler.ProfilerActivity.CUDA)
-            self._profiler = torch.profiler.profile(activities=kinds)
-            self._profiler.start()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Stops after five steps."""
-        if self._profiler and state.global_step == self._after + PROFILED:
-            if self._device == "cuda":
-                torch.cuda.synchronize()
-            self._profiler.stop()
-            key = "self_cuda_time_total" if self._device == "cuda" else "self_cpu_time_total"
-            self.table = self._profiler.key_averages().table(sort_by=key, row_limit=COSTLIEST, max_name_column_width=60)
-            self._profiler = None
 
 
 @dataclass
@@ -406,7 +201,7 @@ def table(rows: Sequence[dict[str, Any]], peak: float | None) -> str:
 
 def why_not(method: str) -> str:
     """A sentence where the method cannot be measured here, else nothing."""
-    if method.endswith("bit") and importlib.util.find_spec("bitsandbytes") is None:
+    if method.endswith("bit") and not installed():
         return f"{method} was skipped: bitsandbytes is not installed."
     return ""
 

@@ -28,9 +28,9 @@ from irtuning.config import RunConfig
 from irtuning.errors import StudioError
 from irtuning.revisions.corpora import load_corpus
 from irtuning.tuning import callback as callback_module
+from irtuning.tuning.arguments import arguments
 from irtuning.tuning.batches import Rows
 from irtuning.tuning.callback import LayerwiseCallback
-from irtuning.tuning.fitting import arguments
 from irtuning.tuning.importance import clip_gradients
 from irtuning.tuning.layers import Snapshot
 from irtuning.tuning.preparing import Prepared, prepare

@@ -6,17 +6,13 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-# Two-sided 90 % points of Student's t for 1 to 10 degrees of freedom.
-T_90 = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812)
+from irtuning.insight.stability import interval
 
 
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
     """Mean difference over pairs and the half width of its 90 % interval (infinite for one pair)."""
-    gaps = [a - b for a, b in zip(ours, theirs, strict=True)]
-    if len(gaps) < 2:
-        return gaps[0], float("inf")
-    t = T_90[min(len(gaps) - 1, len(T_90)) - 1]
-    return statistics.mean(gaps), t * statistics.stdev(gaps) / len(gaps) ** 0.5
+    found = interval([a - b for a, b in zip(ours, theirs, strict=True)])
+    return found.mean, float("inf") if found.high is None else found.high - found.mean
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

@@ -210,6 +210,6 @@ def test_an_unknown_method_is_told_with_status_2(monkeypatch, capsys):
 
 
 def test_what_is_not_installed_is_skipped_with_a_sentence(monkeypatch):
-    monkeypatch.setattr(gpu.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(gpu, "installed", lambda: False)
     assert gpu.why_not("full-4bit") == "full-4bit was skipped: bitsandbytes is not installed."
     assert gpu.why_not("steady") == ""

@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 import torch
-from peft.tuners.lora import Linear
 
 from irtuning.config import RunConfig
 from irtuning.revisions.corpora import load_corpus
+from irtuning.tuning.arguments import arguments
 from irtuning.tuning.batches import Rows, collate, length_order
 from irtuning.tuning.callback import LayerwiseCallback
 from irtuning.tuning.device import peak_memory_mib
-from irtuning.tuning.fitting import arguments
 from irtuning.tuning.methods import make_policy
 from irtuning.tuning.predicting import autocast
 from irtuning.tuning.preparing import prepare
 from irtuning.tuning.trainer import StepTrainer
+from tests.benchmarks.vanilla import prepare_plain
 
 
 def compare(config: RunConfig, steps: int, skip: int) -> dict[str, float]:
@@ -59,10 +59,7 @@ def _ours(config: RunConfig, corpus: Any, steps: int) -> list[Any]:
 
 def _plain(config: RunConfig, corpus: Any, steps: int) -> list[float]:
     """LoRA on all layers, the whole batch at once, padded to its longest row, loss read every step: what one writes at first."""
-    prepared = prepare(config, corpus, lambda event: None, lambda: None)
-    for module in prepared.model.modules():
-        if isinstance(module, Linear):
-            module.__class__ = Linear
+    prepared = prepare_plain(config, corpus)
     model, rows = prepared.model.train(), prepared.rows["train"]
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=config.learning_rate)
     size, taken, epoch = config.batch_size, [], 0

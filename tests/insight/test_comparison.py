@@ -7,7 +7,8 @@ import json
 import pytest
 
 from irtuning.errors import ConfigError, RunError
-from irtuning.insight.comparison import Subject, compare, same_settings, trained_shares, unit_layers
+from irtuning.insight.comparison import Subject, compare, same_settings, trained_shares
+from irtuning.insight.history import RunHistory
 from tests.simulated import plain, simulate
 
 CONFIG = {
@@ -60,8 +61,8 @@ def test_seeds_of_one_setting_are_taken_together():
 
 def test_units_are_told_by_the_layer_they_lie_in():
     header = {"layer_names": ["m.1", "m.10"], "unit_names": ["m.1.attention", "m.1.mlp", "m.10.attention", "m.10.mlp"]}
-    assert unit_layers(header) == [0, 0, 1, 1]
-    assert unit_layers({"layer_names": ["m.0"], "unit_names": []}) == []
+    assert RunHistory(header=header).owners == [0, 0, 1, 1]
+    assert RunHistory(header={"layer_names": ["m.0"], "unit_names": []}).owners == []
     events = plain(*simulate(layers=4, steps=3, method="full"))
     for event in events:
         if event["kind"] == "run_started":

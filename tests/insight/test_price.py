@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from irtuning.events import Notice, Resumed, Step
-from irtuning.insight.price import RATIOS, price, ratios
+from irtuning.insight.history import RunHistory
+from irtuning.insight.price import RATIOS, Price, price_of, ratios
 from tests.simulated import plain
 
 
@@ -18,6 +19,12 @@ def step(number, seconds, tokens, memory, selected, layers=4):
 
 FULL = [step(1, 2.0, 500, 300.0, [0, 1, 2, 3]), step(2, 4.0, 1500, 400.0, [0, 1, 2, 3])]
 LESS = [step(1, 1.0, 500, 200.0, [0]), step(2, 2.0, 500, 100.0, [1, 2])]
+
+
+def price(events) -> Price:
+    history = RunHistory()
+    history.feed(events)
+    return price_of(history)
 
 
 def test_a_price_sums_seconds_and_tokens_and_takes_the_peak_of_memory():

@@ -153,7 +153,7 @@ def test_norms_beyond_the_checkpoint_are_written_anew(tmp_path):
             norms.take(names, number, [3.0, 4.0])
     with path.open("a") as torn:
         torn.write('{"step": 4, "no')
-    with NormsFile(path, from_step=2) as norms:
+    with NormsFile(path) as norms:
         norms.take(names, 3, [6.0, 8.0])
     assert [json.loads(line) for line in path.read_text().splitlines()] == [
         {"modules": ["m"]}, {"step": 1, "norms": [5.0]}, {"step": 2, "norms": [5.0]}, {"step": 3, "norms": [10.0]},

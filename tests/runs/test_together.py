@@ -112,11 +112,12 @@ def test_what_cannot_be_shared_out_ends_all_processes_in_one_sentence(tmp_path, 
     assert "A batch of 7 cannot be shared out to 2 processes." in said
 
 
-def test_a_devices_batch_counts_once_a_process():
+def test_a_devices_batch_counts_once_a_process(monkeypatch):
     asked = RunConfig(per_device_train_batch_size=4, gradient_accumulation_steps=2)
-    assert together.for_all(asked, 3).resolve().batch_size == 24
-    assert together.for_all(asked, 1) == asked
-    assert together.for_all(RunConfig(), 3) == RunConfig()
+    assert together.for_all(asked) == asked
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert together.for_all(asked).resolve().batch_size == 24
+    assert together.for_all(RunConfig()) == RunConfig()
 
 
 def test_each_row_is_dealt_once_and_shares_weigh_what_they_hold():

@@ -12,6 +12,7 @@ from peft.utils.peft_types import PeftType
 
 from irtuning.classify import Classifier
 from irtuning.config import RunConfig
+from irtuning.errors import ModelError
 from irtuning.revisions.corpora import load_corpus
 from irtuning.tuning.bottleneck import BottleneckConfig, BottleneckLayer
 from irtuning.tuning.training import train
@@ -73,7 +74,7 @@ def test_peft_saves_and_loads_it_and_tells_its_layers(tmp_path):
 
 
 def test_it_cannot_be_merged():
-    with pytest.raises(NotImplementedError, match="cannot be merged"):
+    with pytest.raises(ModelError, match="cannot be merged"):
         with_adapter(tiny_model("llama"), "bottleneck").merge_and_unload()
 
 

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from irtuning.config import RunConfig
+from irtuning.tuning.arguments import arguments
 from irtuning.tuning.batches import Rows
 from irtuning.tuning.callback import LayerwiseCallback
 from irtuning.tuning.device import choose_device
-from irtuning.tuning.fitting import arguments
 from irtuning.tuning.trainer import StepTrainer, out_of_memory
 from tests.conftest import tiny_model, with_adapter
 
