@@ -172,3 +172,17 @@ def model_dirs(tmp_path_factory):
         return made[family]
 
     return folder
+
+
+@pytest.fixture
+def small(model_dirs, corpus_dir):
+    """Flags of a run of seconds; other values win."""
+
+    def flags(**changed) -> list[str]:
+        values = {
+            "model-name": model_dirs("bert"), "dataset-name": corpus_dir, "max-steps": 4, "batch-size": 8,
+            "max-length": 64, "warmup-steps": 1, **{name.replace("_", "-"): value for name, value in changed.items()},
+        }  # fmt: skip
+        return [part for name, value in values.items() for part in (f"--{name}", str(value))]
+
+    return flags

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import ROOT, irtuning
 from tests.conftest import make_rows, write_jsonl
 from tests.fake_hub import fake_hub
 
-ROOT = Path(__file__).parents[1]
 PAPERS_MODELS = {
     "llama3.1-8b": ("meta-llama/Llama-3.1-8B", 32),
     "llama2-13b": ("meta-llama/Llama-2-13b-hf", 40),
@@ -25,31 +24,6 @@ PAPERS_MODELS = {
     "qwen3-8b": ("Qwen/Qwen3-8B", 36),
     "phi-2": ("microsoft/phi-2", 32),
 }
-
-
-def irtuning(*arguments: str, timeout: float = 120, cwd: Path | None = None) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "irtuning", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-
-
-@pytest.fixture
-def small(model_dirs, corpus_dir):
-    """Flags of a run of seconds; other values win."""
-
-    def flags(**changed) -> list[str]:
-        values = {
-            "model-name": model_dirs("bert"), "dataset-name": corpus_dir, "max-steps": 4, "batch-size": 8,
-            "max-length": 64, "warmup-steps": 1, **{name.replace("_", "-"): value for name, value in changed.items()},
-        }  # fmt: skip
-        return [part for name, value in values.items() for part in (f"--{name}", str(value))]
-
-    return flags
 
 
 def test_train_evaluate_and_classify_agree(tmp_path, small, corpus_dir):
@@ -258,105 +232,6 @@ def test_a_second_run_on_a_store_waits_and_says_for_which(tmp_path, small):
         first.kill()
 
 
-def runs_of(home: Path, small, *settings: dict) -> list[str]:
-    """Ids of runs trained one after the other in a folder."""
-    found = []
-    for values in settings:
-        done = irtuning("train", *small(output_dir=home, **values), "--json")
-        assert done.returncode == 0, done.stderr
-        found.append(json.loads(done.stdout.splitlines()[-1])["run"])
-    return found
-
-
-def test_a_run_is_ablated_and_its_figures_are_kept(small, tmp_path, corpus_dir):
-    home = Path(os.environ["IRTUNING_HOME"])
-    corpus = Path(shutil.copytree(corpus_dir, tmp_path / "texts"))
-    (run,) = runs_of(home, small, {"dataset-name": corpus, "learning-rate": 0.02, "warmup-steps": 0})
-    done = irtuning("runs", "ablate", run, "--json")
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout.splitlines()[-1])
-    kept = home / run / "ablation.json"
-    assert json.loads(kept.read_text()) == answer
-    assert str(tmp_path) not in kept.read_text()
-    assert not list((home / run).glob(".*.tmp"))
-    assert {k: answer[k] for k in ("run", "corpus", "subset", "rows")} == {
-        "run": run, "corpus": "texts", "subset": "validation", "rows": 24,
-    }  # fmt: skip
-    closing = json.loads((home / run / "metrics.json").read_text())
-    assert answer["macro_f1"] == pytest.approx(closing["validation"]["macro_f1"])
-    assert [row["layer"] for row in answer["layers"]] == [0, 1, 2, 3]
-    assert [row["trained_share"] for row in answer["layers"]] == [n / 4 for n in closing["layers_trained"]]
-    assert any(row["loss_change"] for row in answer["layers"])
-
-    table = irtuning("runs", "ablate", home / run)
-    assert table.returncode == 0, table.stderr
-    lines = [line.split() for line in table.stdout.splitlines()]
-    assert lines[-5] == ["layer", "loss", "macro-F1", "trained"]
-    assert lines[-1][:2] == ["0", f"{answer['layers'][0]['loss_change']:+.4f}"]
-    again = json.loads(kept.read_text())
-    assert {**again, "seconds": 0} == {**answer, "seconds": 0}
-
-    shutil.rmtree(corpus)
-    gone = irtuning("runs", "ablate", run)
-    assert (gone.returncode, gone.stdout) == (1, "")
-    assert gone.stderr == (
-        "The corpus 'texts' that the run was trained on is not there any more. Put it back where it was.\n"
-    )
-    shutil.rmtree(home / run / "adapter")
-    bare = irtuning("runs", "ablate", run)
-    assert bare.returncode == 1
-    assert f"The run '{run}' has no adapter." in bare.stderr
-    assert json.loads(kept.read_text()) == again
-
-
-def test_a_recorded_run_is_ablated_and_not_written_to(small, tmp_path, monkeypatch, capsys):
-    from irtuning.__main__ import main
-    from irtuning.runs import store
-
-    (run,) = runs_of(tmp_path / "recorded", small, {})
-    monkeypatch.setattr(store, "RECORDED", tmp_path / "recorded")
-    before = sorted(p.name for p in (tmp_path / "recorded" / run).iterdir())
-    for name in (run, str(tmp_path / "recorded" / run)):
-        assert main(["runs", "ablate", name, "--json"]) == 0
-        assert json.loads(capsys.readouterr().out.splitlines()[-1])["run"] == run
-    assert sorted(p.name for p in (tmp_path / "recorded" / run).iterdir()) == before
-
-
-def test_runs_are_compared_as_a_table_and_as_json(small, tmp_path):
-    home = Path(os.environ["IRTUNING_HOME"])
-    one, two, full = runs_of(home, small, {"seed": 1}, {"seed": 2, "logging-steps": 3}, {"seed": 1, "tuning-method": "full"})
-    (other,) = runs_of(tmp_path / "elsewhere", small, {"seed": 1, "selection-unit": "block", "max-steps": 3})
-    done = irtuning("runs", "compare", one, two, full, tmp_path / "elsewhere" / other, "--json")
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
-    assert [row["run"] for row in answer["runs"]] == [one, two, full, other]
-    assert {row["reference"] for row in answer["runs"]} == {full}
-    for row in answer["runs"]:
-        closing = json.loads(next(tmp_path.glob(f"*/{row['run']}/metrics.json")).read_text())
-        assert row["metrics"]["macro_f1"] == closing["network"]["macro_f1"]
-        assert row["price"]["trained_share"] == pytest.approx(closing["selected_fraction"])
-        assert row["price"]["steps"] == closing["steps"]
-        assert 0 < row["price"]["seconds"] < closing["seconds"]
-        assert row["layers"] == 4
-    assert answer["runs"][2]["ratios"]["seconds"] == answer["runs"][2]["successive"] == 1
-    assert answer["runs"][0]["ratios"]["trained_share"] < 1
-    assert len(answer["overlap"]) == 6
-    assert all(0 <= pair[key] <= 1 for pair in answer["overlap"] for key in ("stepwise", "frequency"))
-    (group,) = answer["stability"]
-    assert group["runs"] == [one, two]
-    assert len(group["share_mean"]) == 4
-    scores = [row["metrics"]["macro_f1"] for row in answer["runs"][:2]]
-    assert group["metrics"]["macro_f1"]["mean"] == pytest.approx(sum(scores) / 2)
-
-    table = irtuning("runs", "compare", one, two, full)
-    assert table.returncode == 0, table.stderr
-    assert table.stdout.splitlines()[1].startswith(one)
-    assert "1.00 x" in table.stdout.splitlines()[3]
-    assert f"one setting, 2 seeds: {one}, {two}" in table.stdout
-    twice = irtuning("runs", "compare", one, one)
-    assert (twice.returncode, twice.stderr) == (2, f"The run '{one}' is named twice. Name each run once.\n")
-
-
 PAPERS_COMMAND = [
     *("--model-name", "llama3.1-8b", "--dataset-name", "iterater-human", "--adapter-name", "lora"),
     *("--importance-metric-name", "gradient", "--tuning-method", "ir", "--output-dir", "experiments/debug"),
@@ -389,23 +264,3 @@ def test_the_papers_command_trains_a_local_model_on_a_local_file_with_iteraters_
     done = irtuning("train", *command, "--max-steps", 3, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert list((tmp_path / "experiments" / "debug").glob("*/adapter/adapter_model.safetensors"))
-
-
-def test_ten_steps_are_told_one_by_one(tmp_path, small):
-    done = irtuning("train", *small(max_steps=10, output_dir=tmp_path))
-    assert done.returncode == 0, done.stderr
-    told = irtuning("runs", "steps", next(p for p in tmp_path.iterdir() if not p.name.startswith(".")), "--json")
-    steps = json.loads(told.stdout)["steps"]
-    assert [step["step"] for step in steps] == list(range(1, 11))
-    from irtuning.tuning.selection import select_layers
-
-    scores = [1000.0] * 4
-    for step in steps:
-        assert step["before"] == scores
-        if step["ranks"]:
-            assert step["selected"] == list(select_layers(scores).layers)
-        assert [i for i, value in enumerate(step["measured"]) if value is not None] == step["selected"]
-        scores = [old if new is None else new for old, new in zip(scores, step["measured"], strict=True)]
-    missing = irtuning("runs", "steps", next(p for p in tmp_path.iterdir() if not p.name.startswith(".")), "--first", 99)
-    assert (missing.returncode, missing.stdout) == (1, "")
-    assert "has no step 99" in missing.stderr

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from irtuning.config import RunConfig
 from irtuning.tuning.adapters import add_adapter
 from irtuning.tuning.layers import find_layers, train_only
-from tests.benchmarks import gpu
+from tests.benchmarks import gpu, gpu_watch
 from tests.benchmarks.flops import Shape, layer_cost, step_flops
 from tests.conftest import make_rows, write_jsonl
 
@@ -138,7 +138,7 @@ def test_a_share_is_told_only_of_a_peak_that_is_known(name, peak):
 
 
 def test_padding_is_no_work():
-    step = gpu.Measured(2.0, [1], [gpu.Micro([2, 3], 0), gpu.Micro([4], 1)])
+    step = gpu.Measured(2.0, [1], [gpu_watch.Micro([2, 3], 0), gpu_watch.Micro([4], 1)])
     assert (step.tokens, step.padded, step.kept) == (9, 10, False)
     assert step.flops(SMALL, 1) == step_flops(SMALL, 1, [2, 3], [1]) + step_flops(SMALL, 1, [4], [1], 1)
     assert step.flops(SMALL, 1, padding=True) == step_flops(SMALL, 1, [3, 3], [1]) + step_flops(SMALL, 1, [4], [1], 1)
@@ -149,8 +149,8 @@ def test_padding_is_no_work():
 
 
 def test_steps_are_told_apart_by_what_they_did():
-    first, rests = gpu.Measured(1, [0, 1, 2], [gpu.Micro([2], 0)]), gpu.Measured(1, [2], [gpu.Micro([2], 0)])
-    kept = gpu.Measured(1, [2], [gpu.Micro([2], 2), gpu.Micro([3], 2)])
+    first, rests = gpu.Measured(1, [0, 1, 2], [gpu_watch.Micro([2], 0)]), gpu.Measured(1, [2], [gpu_watch.Micro([2], 0)])
+    kept = gpu.Measured(1, [2], [gpu_watch.Micro([2], 2), gpu_watch.Micro([3], 2)])
     assert gpu.groups("steady", [first, rests, kept], SMALL) == {
         "steady, at first": [first],
         "steady, settled": [rests],

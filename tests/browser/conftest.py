@@ -1,11 +1,25 @@
-"""Shared by the tests in a browser: one chromium a file."""
+"""Shared by the tests in a browser: one chromium a file, and the pages on a store of their own."""
 
 from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from urllib.parse import urlparse
 
 import pytest
 from playwright import sync_api
 
 from tests.browser.live_serving import launch
+from tests.browser.pages import PATIENCE, RECORDED, ROOT
+from tests.simulated import simulate, write_run
 
 
 @pytest.fixture(scope="module")
@@ -15,3 +29,70 @@ def chromium():
         browser = launch(playwright)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A store of recorded runs with one of 30 layers."""
+    home = tmp_path_factory.mktemp("recorded")
+    write_run(home, RECORDED, simulate(layers=30, steps=40))
+    return home
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, recorded):
+    """(address of the pages, folder of their runs)."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("served")
+    home, log = folder / "runs", folder / "log"
+    with log.open("wb") as stream:
+        app = subprocess.Popen(
+            [sys.executable, "-m", "tests.browser.pages_app", str(home), str(recorded), str(port)],
+            cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT,
+        )
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
+            break
+        except OSError:
+            assert app.poll() is None, log.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    yield f"http://127.0.0.1:{port}/", home
+    app.terminate()
+    app.wait(20)
+
+
+@pytest.fixture
+def address(served):
+    """Address of the pages on a store that is empty but for the recorded run."""
+    yield served[0]
+    home = served[1]
+    workers = [json.loads(record.read_text())["pid"] for record in home.glob("*/process.json")]
+    shutil.rmtree(home, ignore_errors=True)
+    for pid in workers:  # no worker outlives its test
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def visit(chromium, address):
+    """Opens pages; at the end, nothing may have gone wrong in one or asked another host."""
+    pages, faults = [], []
+
+    def open_page(query: str = "", *, width: int = 1280, height: int = 900):
+        page = chromium.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(PATIENCE)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda r: faults.append(r.url) if urlparse(r.url).hostname not in (None, "", "127.0.0.1") else None)
+        page.goto(address + query, wait_until="domcontentloaded")
+        pages.append(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert faults == []

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from irtuning.runs.process import is_alive, read_process
-from tests.browser.test_pages import PATIENCE, ROOT, expect, start
+from tests.browser.pages import PATIENCE, ROOT, expect, start
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -1,0 +1,31 @@
+"""What tests of the pages share: names on them, and how a run is started by hand."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from playwright import sync_api
+
+ROOT = Path(__file__).parents[2]
+expect = sync_api.expect
+RECORDED = "brisk-otter-3f2a"
+PATIENCE = 20_000
+"""Milliseconds to wait for something on a page that shares two cores with others."""
+
+
+def setting(page, label: str):
+    """The box of a folded setting; its name goes on with the sentence below it."""
+    return page.get_by_role("textbox", name=re.compile(f"^{label}"))
+
+
+def start(page, steps: str = "") -> str:
+    """Presses Start, with so many steps at most; the run's id."""
+    before = page.url
+    if steps:
+        if not setting(page, "Most steps").count():
+            page.get_by_role("button", name="More settings").click()
+        setting(page, "Most steps").fill(steps)
+    page.locator("#ir-start").click()
+    page.wait_for_function("(before) => location.href !== before && location.search.includes('run=')", arg=before)
+    return re.search(r"run=([\w-]+)", page.url).group(1)

@@ -1,0 +1,51 @@
+"""All pages in a real browser: the address, phones, sizes of text, and Classify's refusals."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.pages import PATIENCE, RECORDED, expect
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize(("before", "after"), [("", ""), ("The same.", "The same."), ("x" * 20_001, "y")])
+def test_a_pair_that_cannot_be_classified_is_one_sentence(visit, before, after):
+    page = visit("?page=classify")
+    page.get_by_label("Before").fill(before)
+    page.get_by_label("After").fill(after)
+    page.locator("#ir-classify-go").click()
+    expect(page.locator("#ir-answer .ir-warning")).to_be_visible()
+    assert page.get_by_label("Before").input_value() == before
+
+
+def test_the_address_follows_the_pages_and_leads_back(visit):
+    page = visit("?page=runs")
+    expect(page.locator(f"[data-run={RECORDED}]")).to_be_visible()
+    page.locator(f"[data-run={RECORDED}]").click()
+    page.wait_for_function("(run) => location.search === `?page=runs&run=${run}`", arg=RECORDED)
+    page.get_by_role("tab", name="Classify").click()
+    page.wait_for_function("location.search.includes('page=classify')")
+    page.get_by_role("tab", name="Runs").click()
+    page.wait_for_function("(run) => location.search === `?page=runs&run=${run}`", arg=RECORDED)
+    page.get_by_role("tab", name="Train").click()
+    expect(page.locator("#live")).to_contain_text("brisk-otter", timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("query", ["", "?page=runs", f"?page=runs&run={RECORDED}", "?page=classify"])
+def test_a_phone_never_scrolls_sideways_and_cuts_no_tab(visit, query):
+    page = visit(query, width=390, height=844)
+    page.wait_for_timeout(2500)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for tab in page.get_by_role("tab").all():
+        box = tab.bounding_box()
+        assert 0 <= box["x"] <= 390 - box["width"]
+
+
+def test_no_text_is_smaller_than_12_pixels(visit):
+    page = visit(f"?page=runs&run={RECORDED}")
+    expect(page.locator("#live-runs")).to_contain_text("brisk-otter", timeout=PATIENCE)
+    small = page.evaluate("""() => [...document.querySelectorAll('.gradio-container *')].filter((e) =>
+        [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim()) && e.checkVisibility() &&
+        parseFloat(getComputedStyle(e).fontSize) < 12).map((e) => e.textContent.slice(0, 40))""")
+    assert small == []
