@@ -36,8 +36,12 @@
     window.dispatchEvent(new Event("resize")); // charts that were hidden measure themselves again
   };
   /* The Train page shows this run now: the address names it, and the list of waiting runs looks again. */
-  studio.show = (name, run) => {
+  studio.show = (name, run, look) => {
     studio.keep(name, run ? { run } : {});
+    // With folds open, Start may be pressed far below the picture.
+    const picture = document.getElementById("ir-watch");
+    const { top } = picture.getBoundingClientRect();
+    if (look && (top < 0 || top > innerHeight / 2)) picture.scrollIntoView();
     window.dispatchEvent(new Event("irtuning:queue"));
   };
   /* Another page started a run: the Train page shows it. */

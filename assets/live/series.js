@@ -12,8 +12,9 @@ class Series {
     this.clear(0, 0);
   }
 
-  clear(layers, total) {
+  clear(layers, total, unit = "layer", names = []) {
     this.layers = layers;
+    Object.assign(this, { unit, names });
     this.total = total;
     this.width = 1;
     this.columns = [];
@@ -28,7 +29,7 @@ class Series {
 
   /* What people call a row: "layer 3", or "layer 3 attention" where parts of layers are chosen. */
   nameOf(layer) {
-    return (this.names && this.names[layer]) || `layer ${layer}`;
+    return this.names[layer] || `layer ${layer}`;
   }
 
   get first() {
@@ -44,9 +45,7 @@ class Series {
 
   reset(answer) {
     const { head, columns } = answer;
-    this.clear(head.layers, head.steps);
-    this.unit = head.unit || "layer";
-    this.names = head.names || [];
+    this.clear(head.layers, head.steps, head.unit, head.names);
     this.width = columns.width;
     this.tail = answer.tail;
     this.evaluations = answer.evaluations;

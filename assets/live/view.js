@@ -259,7 +259,7 @@ class View {
 
   skeletonKey() {
     const theme = document.body.classList.contains("dark") ? "dark" : "light";
-    return [this.series.layers, this.head.steps, theme, this.root.clientWidth >= WIDE].join(" ");
+    return [this.series.layers, this.head.steps, theme, this.root.clientWidth >= WIDE, this.series.unit].join(" ");
   }
 
   draw(what) {
@@ -292,8 +292,8 @@ class View {
 
   async lay() {
     const key = this.skeletonKey();
-    const [layers, steps, theme, wide] = key.split(" ");
-    const question = { layers: Number(layers), steps: Math.max(1, Number(steps) || this.series.last), theme, wide: wide === "true" };
+    const [layers, steps, theme, wide, unit] = key.split(" ");
+    const question = { layers: Number(layers), steps: Math.max(1, Number(steps) || this.series.last), theme, wide: wide === "true", unit };
     const [answer] = await Promise.all([this.server.skeletons(question), loadPlotly(this.props.plotly)]);
     if (answer.error) throw new Error(answer.error);
     this.root.classList.toggle("irl-wide", wide === "true");

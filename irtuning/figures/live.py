@@ -25,7 +25,7 @@ def row_height(layers: int) -> float:
     return max(5.0, min(38.0, 330 / max(layers, 1)))
 
 
-def live_figure(*, layers: int, steps: int, theme: Theme, wide: bool) -> Figure:
+def live_figure(*, layers: int, steps: int, theme: Theme, wide: bool, unit: str = "layer") -> Figure:
     """The empty picture of a run.
 
     Args:
@@ -67,7 +67,7 @@ def live_figure(*, layers: int, steps: int, theme: Theme, wide: bool) -> Figure:
         "xaxis2": {**axis, "domain": right, "anchor": "y", "side": "top", "range": [0, 1], "tickvals": [0, 1],
                    "ticktext": ["0", "100 %"], "title": {**title, "text": "how often", "standoff": 2}},
         "yaxis": {**axis, "domain": domains["y"], "anchor": "x", "range": [-0.5, layers - 0.5],
-                  "dtick": label_every(row_height(layers)), "tick0": 0, "title": {**title, "text": "layer"}},
+                  "dtick": label_every(row_height(layers)), "tick0": 0, "title": {**title, "text": unit}},
         "yaxis2": {**side, "domain": domains["y2"], "range": [0, layers * 1.04], "tickvals": sorted({0, layers // 2, layers}),
                    "showgrid": True, "title": {**title, "text": "trained"}},
         "yaxis3": {**side, "domain": domains["y3"], "nticks": 4, "showgrid": True, "title": {**title, "text": "loss"}},

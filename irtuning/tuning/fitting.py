@@ -90,7 +90,12 @@ def fit(
     except StopRequested:
         fitted.stopped = True
         return fitted
-    watch = LockInWatch(config.tuning_method, config.importance_metric_name, config.selection_unit)
+    watch = LockInWatch(
+        config.tuning_method,
+        config.importance_metric_name,
+        config.selection_unit,
+        settles=config.settle_after is not None,
+    )
 
     def on_step(event: Step) -> None:
         if event.loss is None or not math.isfinite(event.loss):

@@ -14,12 +14,12 @@ class LockInWatch:
     """Counts how long the same units have been chosen.
 
     Args:
-        method, metric: of the run; a choice that cannot change is not watched.
+        method, metric: of the run; a choice that cannot change is not watched. settles: it is meant to stay at some time.
         unit: what the units are called.
     """
 
-    def __init__(self, method: str, metric: str, unit: str) -> None:
-        self._watched = method in FREE and metric != "weight"
+    def __init__(self, method: str, metric: str, unit: str, *, settles: bool = False) -> None:
+        self._watched = method in FREE and metric != "weight" and not settles
         self._unit = unit
         self._last: tuple[int, ...] = ()
         self._streak = 0

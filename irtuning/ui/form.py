@@ -53,7 +53,7 @@ _LABELS = {
     "tuning_method": "Method", "split_num": "Splits", "selection_unit": "What is chosen", "layer_count": "How many train",
     "layers": "Which train", "lisa_interval": "Steps a draw is kept", "refresh_every": "Measure all every",
     "relative_to": "Scores relative to", "explore": "Exploration", "budget": "Time budget",
-    "settle_after": "Settle after", "cache_prefix": "Keep resting layers' output",
+    "settle_after": "Settle after", "cache_prefix": "Skip resting layers",
     "use_instruction": "Instruction", "instruction": "Your own instruction", "load_8bit": "8 bit", "load_4bit": "4 bit",
     "lora_r": "LoRA rank",
     "num_train_epochs": "Epochs", "max_steps": "Most steps", "per_device_train_batch_size": "Batch on the device",
@@ -237,11 +237,12 @@ def read(
 
 
 def _as_labelled(message: str) -> str:
-    """A message about a field with the name that the form gives it."""
-    start, colon, rest = message.partition(":")
+    """A message that begins with a field's name, with the name that the form gives it."""
     for name in RunConfig.model_fields:
-        if colon and start == name.replace("_", " ").capitalize():
-            return f"{label(name)}:{rest}"
+        for follows in (":", " is not used "):
+            start = name.replace("_", " ").capitalize() + follows
+            if message.startswith(start):
+                return f"{label(name)}{follows}{message.removeprefix(start)}"
     return message
 
 

@@ -21,6 +21,9 @@ from irtuning.figures.theme import THEMES
 from irtuning.figures.why import why_figure
 from irtuning.ui.updates import RunReader, Store, failure
 
+UNITS = ("layer", "block", "module")
+"""What a row of the picture may be."""
+
 ASSETS = Path(__file__).parents[2] / "assets"
 SCRIPTS = ("numbers", "series", "chart", "why", "key", "header", "pointer", "scaffold", "view")
 """Parts of the script in assets/live, in their order; they share one scope."""
@@ -61,7 +64,7 @@ def live_view(
         return _answer(lambda: reader.explain(_run(question), _whole(question, "step", 0, MOST_STEPS)))
 
     def skeletons(question: Any) -> dict[str, Any]:
-        """{"layers", "steps", "theme", "wide"} -> the two empty figures."""
+        """{"layers", "steps", "theme", "wide", "unit"} -> the two empty figures."""
         return _answer(lambda: _skeletons(question))
 
     def stop_run(question: Any) -> dict[str, Any]:
@@ -101,9 +104,9 @@ def script() -> str:
 
 
 @lru_cache(maxsize=64)
-def _figures(layers: int, steps: int, theme: str, wide: bool) -> str:
+def _figures(layers: int, steps: int, theme: str, wide: bool, unit: str) -> str:
     return json.dumps({
-        "live": live_figure(layers=layers, steps=steps, theme=THEMES[theme], wide=wide),
+        "live": live_figure(layers=layers, steps=steps, theme=THEMES[theme], wide=wide, unit=unit),
         "why": why_figure(layers=layers, theme=THEMES[theme], wide=wide),
     })
 
@@ -120,6 +123,7 @@ def _skeletons(question: Any) -> dict[str, Any]:
     return json.loads(_figures(
         _whole(question, "layers", 1, MOST_LAYERS), _whole(question, "steps", 1, MOST_STEPS),
         theme if isinstance(theme, str) and theme in THEMES else "light", question.get("wide") is not False,
+        unit if (unit := question.get("unit")) in UNITS else UNITS[0],
     ))
 
 

@@ -32,7 +32,7 @@ from irtuning.ui.words import text
 LATEST = {**QUIET, "trigger_mode": "always_last"}
 """For handlers that only describe the form: of many changes the last one counts."""
 SHOW_RUN = "(run) => irtuning.show('train', run)"
-SHOW_STARTED = "(run, message) => { if (!message.includes('ir-warning')) irtuning.show('train', run); }"
+SHOW_STARTED = "(run, message) => { if (!message.includes('ir-warning')) irtuning.show('train', run, true); }"
 
 _SNIPPETS = """
 <div class="ir-two-buttons">

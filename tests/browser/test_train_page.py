@@ -42,6 +42,15 @@ def test_a_run_is_started_watched_over_a_reload_and_its_adapter_tried(visit):
     expect(page.get_by_role("combobox", name="Adapter").last).to_have_value(re.compile("comes with the studio"))
 
 
+def test_a_run_started_below_open_folds_comes_into_sight(visit):
+    page = visit()
+    page.get_by_role("button", name="Choosing layers").click()
+    page.get_by_role("button", name="Machine and memory").click()
+    start(page, "3")
+    page.wait_for_function("(() => { const { top } = document.getElementById('ir-watch').getBoundingClientRect();"
+                           " return top >= 0 && top < innerHeight / 2 })()")
+
+
 def test_two_quick_clicks_make_one_run(visit):
     page = visit()
     page.locator("#ir-start").dblclick()

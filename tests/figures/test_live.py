@@ -92,3 +92,11 @@ def test_a_zoom_outlives_new_data():
     assert not layout["xaxis"]["fixedrange"]
     assert layout["yaxis"]["fixedrange"]
     assert layout["xaxis"]["range"] == [0.5, 282.5]
+
+
+def test_the_layers_axis_says_what_a_row_is():
+    titles = {
+        unit: live.live_figure(layers=12, steps=10, theme=THEMES["light"], wide=True, unit=unit)["layout"]["yaxis"]["title"]["text"]
+        for unit in ("layer", "block")
+    }
+    assert titles == {"layer": "layer", "block": "block"}

@@ -24,3 +24,8 @@ def test_it_is_said_once_in_the_fiftieth_step_and_again_after_a_change():
 def test_a_choice_that_cannot_change_is_not_watched(method, metric, selected):
     watch = LockInWatch(method, metric, "layer")
     assert not any(watch.take(step, selected, 2) for step in range(1, 200))
+
+
+def test_a_choice_that_is_meant_to_stay_is_not_watched():
+    watch = LockInWatch("ir", "gradient", "layer", settles=True)
+    assert not any(watch.take(step, [0], 2) for step in range(1, 200))

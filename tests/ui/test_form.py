@@ -64,6 +64,11 @@ def test_a_wrong_value_is_told_by_the_forms_own_name(name, typed, label):
     assert str(error.value).startswith(f"{label}:")
 
 
+def test_a_setting_that_nothing_reads_is_told_by_the_forms_own_name():
+    with pytest.raises(ConfigError, match=r"^Time budget is not used by tuning method rst, only by ir"):
+        filled(method="rst", folded={"budget": "0.5"})
+
+
 @given(st.text(max_size=30))
 def test_whatever_is_typed_is_a_request_or_an_error_for_people(typed):
     message = ""
