@@ -13,6 +13,9 @@ from hypothesis import HealthCheck, settings
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One process a core: each computes on its own, and so do the processes that tests start.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Machines that run tests are shared and noisy: how long an example takes says nothing.
 settings.register_profile("studio", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,11 @@ PATIENCE = 10
 """Steps in which the low layers must have rested before their output is worth keeping."""
 SHELF = "prefix"
 """Folder beside the checkpoints that holds kept states, one file a process and checkpoint."""
+DRAWS = 3
+"""Times a row's states are computed and kept where something drops units out on the way: with one draw, a small corpus is
+learnt by heart."""
+_DROPPING = ("attention_dropout", "activation_dropout", "attn_dropout", "dropout", "drop_prob")
+"""Attributes under which modules of some families hold the share that they drop by a function call."""
 LIMIT_MIB = 2048
 """Most memory for hidden states; rows beyond it are computed anew in every pass."""
 
@@ -31,25 +36,28 @@ LIMIT_MIB = 2048
 class PrefixCache(TrainerCallback):
     """Hidden states entering the lowest layer that trains, a row each, from the time its predecessors rest.
 
-    While a cut stands, the layers below it run without dropout, so that a row's states are those of every pass; the states
-    themselves get the model's dropout instead, anew in each pass: without it a small corpus is learnt by heart. As soon as one
-    of the layers trains again, all is forgotten. As a callback it puts what is new since the last checkpoint beside the
-    checkpoints, so that a resumed run finds the very same states.
+    Without dropout below the cut a row has one state; with it, `draws` states from as many passes, of which each later pass
+    takes one at random. As soon as one of the layers below the cut trains again, all is forgotten. As a callback it puts what
+    is new since the last checkpoint beside the checkpoints, so that a resumed run finds the very same states.
 
     Args:
         model: the model that trains, peft's or transformers' own. limit_mib: most memory for states.
+        draws: states that a row has where something drops units out below the cut, at least 1.
     """
 
-    def __init__(self, model: nn.Module, *, patience: int = PATIENCE, limit_mib: int = LIMIT_MIB) -> None:
+    def __init__(
+        self, model: nn.Module, *, patience: int = PATIENCE, limit_mib: int = LIMIT_MIB, draws: int = DRAWS
+    ) -> None:
         self._model = model
         _, self._layers = layer_modules(model)
-        self._dropout = hidden_dropout(model.config)
+        self._most = draws
         self._lowest: deque[int] = deque(maxlen=patience)
         self._limit = limit_mib * 2**20
         self._hooks: list[Any] = []
         self._rows: Sequence[int] = ()
         self._lengths: Sequence[int] = ()
-        self._hit = False
+        self._found: list[torch.Tensor] = []
+        self._looked_at = False
         self._step = 0
         self.hits = 0
         """Forward passes that skipped the layers below the cut."""
@@ -70,19 +78,19 @@ class PrefixCache(TrainerCallback):
         if not self.cut:
             yield
             return
-        self._quiet()
-        self._rows, self._lengths = rows, lengths
-        self._hit = all(row in self._states for row in rows)
-        skipped = list(self._layers[: self.cut]) if self._hit else []
+        self._rows, self._lengths, self._looked_at = rows, lengths, False
+        if all(len(self._states.get(row, ())) == self._draws for row in rows):
+            self._found = [self._states[row][self._any_draw()] for row in rows]
+        skipped = list(self._layers[: self.cut]) if self._found else []
         for layer in skipped:
             layer.forward = _passing(self._parts)
         try:
             yield
-            self.hits += int(self._hit)
+            self.hits += bool(self._found)
         finally:
             for layer in skipped:
                 del layer.forward
-            self._rows = ()
+            self._rows, self._found = (), []
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Keeps the cut in the checkpoint and the states that are new in a file of their own beside all checkpoints."""
@@ -95,7 +103,8 @@ class PrefixCache(TrainerCallback):
             shelf = folder.parent / SHELF
             shelf.mkdir(exist_ok=True)
             scratch = shelf / f"{_shard(args, state.global_step)}.tmp"
-            save_file({str(row): self._states[row].contiguous() for row in self._new}, scratch)
+            kept = {f"{row}.{draw}": self._states[row][draw].contiguous() for row, draw in self._new}
+            save_file(kept, scratch)
             scratch.replace(shelf / _shard(args, state.global_step))
             self._new = []
 
@@ -115,8 +124,8 @@ class PrefixCache(TrainerCallback):
                 shard = path.parent.parent / SHELF / _shard(args, step)
                 if shard.is_file():
                     kept = load_file(shard, device=str(next(self._layers.parameters()).device))
-                    self._states.update({int(row): states for row, states in kept.items()})
-            self._bytes = sum(states.numel() * states.element_size() for states in self._states.values())
+                    for name in sorted(kept, key=lambda name: int(name.partition(".")[2])):
+                        self._take(int(name.partition(".")[0]), kept[name])
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Notes the step, by which files of an earlier cut are told from those of this one."""
@@ -128,6 +137,7 @@ class PrefixCache(TrainerCallback):
 
     def _begin(self, cut: int, since: int) -> None:
         self.cut, self._since = cut, since
+        self._draws = self._most if drops(self._below()) else 1
         self._hooks = [
             self._layers[cut].register_forward_pre_hook(self._exchange, with_kwargs=True),
             self._layers[cut - 1].register_forward_hook(self._look),
@@ -135,24 +145,26 @@ class PrefixCache(TrainerCallback):
 
     def _forget(self) -> None:
         self.cut, self._since = 0, 0
-        self._new: list[int] = []
-        self._states: dict[int, torch.Tensor] = {}
+        self._new: list[tuple[int, int]] = []
+        self._states: dict[int, list[torch.Tensor]] = {}
+        self._draws = 1
         self._bytes = 0
         self._parts = 0
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
 
-    def _quiet(self) -> None:
-        """No dropout in what comes before the cut."""
+    def _any_draw(self) -> int:
+        # From torch's own generator, which checkpoints keep; where there is one draw, it is not touched.
+        return int(torch.randint(self._draws, ())) if self._draws > 1 else 0
+
+    def _below(self) -> Iterator[nn.Module]:
+        """Everything that runs before the cut."""
         whole = self._model.get_base_model() if hasattr(self._model, "get_base_model") else self._model
-        body = getattr(whole, whole.base_model_prefix, None)
-        if body is None:
-            return
-        pooler = [module for name, module in body.named_children() if "pool" in name]
-        body.eval()
-        for module in [*self._layers[self.cut :], *pooler]:
-            module.train()
+        body = getattr(whole, whole.base_model_prefix, whole)
+        apart = {id(module) for layer in self._layers[self.cut :] for module in layer.modules()}
+        apart |= {id(part) for name, child in body.named_children() if "pool" in name for part in child.modules()}
+        return (module for module in body.modules() if id(module) not in apart)
 
     def _look(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """Learns what a layer of this family gives: states alone, or a tuple that begins with them."""
@@ -163,35 +175,38 @@ class PrefixCache(TrainerCallback):
         if not self._rows:
             return None
         states = args[0] if args else inputs["hidden_states"]
-        if self._hit:
-            found = nn.utils.rnn.pad_sequence([self._states[row] for row in self._rows], batch_first=True)
-            found = found.to(device=states.device, dtype=states.dtype)
-        else:
+        if not self._found:
             found = states.detach()
-            self._keep(found)
-        found = nn.functional.dropout(found, self._dropout)
+            # Where gradients are checkpointed the layer is called again in the backward pass.
+            if not self._looked_at:
+                self._keep(found)
+            self._looked_at = True
+        else:
+            found = nn.utils.rnn.pad_sequence(self._found, batch_first=True)
+            found = found.to(device=states.device, dtype=states.dtype)
         return ((found, *args[1:]), inputs) if args else (args, {**inputs, "hidden_states": found})
 
     def _keep(self, states: torch.Tensor) -> None:
-        # Where gradients are checkpointed a layer is called again in the backward pass; its states are then kept already.
         for place, (row, length) in enumerate(zip(self._rows, self._lengths, strict=True)):
-            if row in self._states:
-                continue
+            kept = self._states.get(row, ())
             part = states[place, :length]
-            size = part.numel() * part.element_size()
-            if self._bytes + size > self._limit:
-                continue
-            # On the device where it is: a copy to the host would wait for it, once a row.
-            self._states[row] = part.clone()
-            self._new.append(row)
-            self._bytes += size
+            if len(kept) < self._draws and self._bytes + part.numel() * part.element_size() <= self._limit:
+                self._new.append((row, len(kept)))
+                # On the device where it is: a copy to the host would wait for it, once a row.
+                self._take(row, part.clone())
+
+    def _take(self, row: int, states: torch.Tensor) -> None:
+        self._states.setdefault(row, []).append(states)
+        self._bytes += states.numel() * states.element_size()
 
 
-def hidden_dropout(config: Any) -> float:
-    """The dropout of a model's hidden states while it trains, by whatever name its family gives it; 0 where it has none."""
-    names = ("hidden_dropout_prob", "hidden_dropout", "resid_pdrop", "residual_dropout", "dropout", "mlp_dropout")
-    found = (getattr(config, name, None) for name in names)
-    return next((float(value) for value in found if isinstance(value, int | float)), 0.0)
+def drops(modules: Iterable[nn.Module]) -> bool:
+    """Whether any of these modules drops units out while it trains, by a module of torch's or by a call of its own."""
+    return any(
+        (isinstance(module, nn.Dropout) and module.p > 0)
+        or any(isinstance(share := getattr(module, name, None), float) and share > 0 for name in _DROPPING)
+        for module in modules
+    )
 
 
 def _state_file(args: TrainingArguments) -> str:

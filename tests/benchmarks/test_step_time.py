@@ -83,6 +83,7 @@ def _plain(config: RunConfig, corpus: Any, steps: int) -> list[float]:
     return taken
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_step_is_not_slower_than_a_plain_one():
     found = compare(RunConfig(model_name="minilm", dataset_name="starter"), steps=16, skip=4)

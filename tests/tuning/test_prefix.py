@@ -9,7 +9,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from irtuning.events import RunStarted, Step
 from irtuning.tuning.batches import collate
 from irtuning.tuning.layers import find_layers, layer_modules, train_only
-from irtuning.tuning.prefix import PrefixCache, hidden_dropout
+from irtuning.tuning.prefix import DRAWS, PrefixCache, drops
 from irtuning.tuning.training import train
 from tests.conftest import FAMILIES, tiny_model, with_adapter
 from tests.tuning.test_training import settings
@@ -54,7 +54,6 @@ def gradients(model):
 def test_cached_rows_give_the_same_loss_and_gradients_without_the_lower_layers(family):
     model = with_adapter(tiny_model(family))
     cache = PrefixCache(model, patience=1)
-    cache._dropout = 0.0
     still(model)
     calls = counted(model)
     train_only(find_layers(model), [2, 3])
@@ -115,21 +114,52 @@ def test_evaluation_runs_the_whole_network():
     assert all(calls)
 
 
-def test_the_states_get_the_models_own_dropout():
-    assert hidden_dropout(tiny_model("bert").config) == 0.1
-    assert hidden_dropout(tiny_model("distilbert").config) == 0.1
-    assert hidden_dropout(tiny_model("llama").config) == 0.0
-    model = with_adapter(tiny_model("bert"))
+def passes(model, cache, count):
+    """Losses of so many passes over two rows in training, and after each how many skipped layers."""
+    losses, hits = [], []
+    for _ in range(count):
+        with cache.around([0, 1], [5, 9]):
+            loss = model(**collate(ROWS[:2], 0)).loss
+            loss.backward()
+            losses.append(loss.item())
+        hits.append(cache.hits)
+    return losses, hits
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_where_units_are_dropped_below_the_cut_a_row_has_several_states(checkpointing):
+    model = with_adapter(tiny_model("bert")).train()
+    if checkpointing:
+        model.gradient_checkpointing_enable()
+    cache = PrefixCache(model, patience=1)
+    train_only(find_layers(model), [2, 3])
+    cache.take_choice(2)
+    # Nothing is dropped from the cut on: losses differ by what came from below alone.
+    for layer in layer_modules(model)[1][2:]:
+        still(layer)
+    for name, module in model.named_modules():
+        if name.endswith(("pooler", "dropout")) and "encoder" not in name and "embeddings" not in name:
+            still(module)
+    losses, hits = passes(model, cache, DRAWS + 20)
+    assert hits == [0] * DRAWS + list(range(1, 21))
+    # Each row takes any of its states: with 9 pairs, 20 passes see more than one and no other.
+    assert len(set(losses[:DRAWS])) == DRAWS
+    assert 1 < len(set(losses[DRAWS:])) <= DRAWS**2
+
+
+def test_a_model_that_drops_nothing_below_the_cut_keeps_one_state_a_row():
+    model = with_adapter(tiny_model("llama")).train()
     cache = PrefixCache(model, patience=1)
     cache.take_choice(2)
-    # Nothing else drops anything: what differs is the dropout of the kept states.
-    still(model)
-    losses = set()
-    for _ in range(4):
-        with cache.around([0, 1], [5, 9]):
-            losses.add(float(model(**collate(ROWS[:2], 0)).loss))
-    assert cache.hits == 3
-    assert len(losses) == 4
+    losses, hits = passes(model, cache, 4)
+    assert hits == [0, 1, 2, 3]
+    assert len(set(losses)) == 1
+
+
+@pytest.mark.parametrize(("family", "dropped"), [("bert", True), ("distilbert", True), ("deberta-v2", True), ("llama", False)])
+def test_what_drops_units_is_found_in_every_family(family, dropped):
+    assert drops(tiny_model(family).modules()) is dropped
+    assert not drops(still(tiny_model(family)).modules())
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

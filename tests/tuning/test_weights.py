@@ -98,6 +98,7 @@ def test_an_open_model_is_found_with_three_requests(hub):
     assert "HEAD /" in asked
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("name", "says", "advises"), REFUSED)
 def test_what_the_hub_does_not_give_is_said_within_ten_seconds(hub, name, says, advises):
     what, advice, seconds = hub[0][name]
@@ -139,6 +140,7 @@ def test_a_folder_without_safetensors_is_refused(tmp_path):
         find_weights(str(tmp_path))
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_the_llm_opens_within_two_seconds_from_the_second_time_on():
     import torch
