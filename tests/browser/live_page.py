@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -26,7 +27,14 @@ def main() -> None:
             return request.query_params.get("run", "")
 
         page.load(asked, None, view, show_progress="hidden")
+    threading.Thread(target=_end_with_the_tests, daemon=True).start()
     page.launch(server_name="127.0.0.1", server_port=int(sys.argv[2]), css_paths=[LIVE_CSS], quiet=True)
+
+
+def _end_with_the_tests() -> None:
+    # A test process that is killed ends no server; its end of this pipe closes all the same.
+    sys.stdin.buffer.read()
+    os._exit(0)
 
 
 if __name__ == "__main__":

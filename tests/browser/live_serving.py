@@ -43,8 +43,13 @@ def served(home: Path) -> Iterator[str]:
 
 
 def program(module: str, *arguments: str) -> subprocess.Popen[bytes]:
-    """A Python program of this tree, in a process of its own."""
-    return subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    """A Python program of this tree, in a process of its own, whose standard input ends when this process does."""
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+    )
 
 
 def live_run(home: Path, run: str, *, layers: int = 30, steps: int = 60, every: float = 0.2) -> subprocess.Popen[bytes]:
