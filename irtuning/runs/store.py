@@ -6,6 +6,7 @@ name that starts with a dot, which no run has.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -230,6 +231,14 @@ class RunStore:
     def list(self) -> list[dict[str, Any]]:
         """All runs, one's own newest first, then the recorded ones; each a flat object, see `listing.Listing.row`."""
         return self._listing.rows()
+
+    def corpora(self) -> set[str]:
+        """What the runs were made on: names, ids, and paths as they are here."""
+        found = set()
+        for row in self.list():
+            with contextlib.suppress(RunError):
+                found.add(str(self.run_config(row["run"]).dataset_name))
+        return found
 
     def place(self, run: str) -> int:
         """How many runs come before it: 0 where it trains or is next."""

@@ -5,11 +5,14 @@ Knows no gradio; gives values and markup in which every text from the file stand
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import re
 import shutil
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,6 +27,8 @@ PREVIEW_ROWS = 5
 PREVIEW_CHARACTERS = 160
 LARGEST_READ_BYTES = 20_000_000
 """A named file above this is not read only to estimate a run."""
+UNUSED_SECONDS = 7 * 24 * 3600
+"""How long an uploaded file is kept that no run was made on."""
 USUAL = {"before": "before", "after": "after", "label": "label", "doc": "doc_id"}
 """Our columns and the names that need not be told."""
 
@@ -38,7 +43,21 @@ def keep(upload: Path, home: Path) -> Path:
         scratch = target.with_name(f".{target.name}.part")
         shutil.copyfile(upload, scratch)
         scratch.replace(target)
+    os.utime(target.parent)
     return target
+
+
+def forget_unused(home: Path, used: Collection[str], *, older_than: float = UNUSED_SECONDS) -> None:
+    """Removes kept files that no run was made on and that nobody has chosen for so many seconds.
+
+    Args:
+        used: paths of files that runs were made on.
+    """
+    for folder in (home / ".uploads").glob("*"):
+        with contextlib.suppress(OSError):
+            files = [str(path) for path in folder.iterdir()]
+            if time.time() - folder.stat().st_mtime > older_than and not set(files) & set(used):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def preview(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:

@@ -10,7 +10,7 @@ import gradio as gr
 
 from irtuning.errors import CorpusError, StudioError
 from irtuning.revisions.corpora import Columns, guess_columns, load_corpus, read_table
-from irtuning.ui.corpus import SUFFIXES, columns_for_config, keep, preview, summary
+from irtuning.ui.corpus import SUFFIXES, columns_for_config, forget_unused, keep, preview, summary
 from irtuning.ui.parts import static, warning
 from irtuning.ui.studio import QUIET, Studio
 from irtuning.ui.words import text
@@ -72,6 +72,7 @@ def own_corpus(studio: Studio) -> OwnCorpus:
             return [gr.skip()] * 8
         try:
             path = keep(Path(upload_path), studio.store.home)
+            forget_unused(studio.store.home, studio.store.corpora())
             names, rows = read_table(path)
         except (StudioError, OSError) as error:
             return [None, warning(error), gr.Column(visible=False), *[gr.Dropdown(choices=[], value=None)] * 4, ""]

@@ -1,9 +1,14 @@
+import os
+import time
+
 import pytest
 
+from irtuning.config import RunConfig
 from irtuning.errors import CorpusError
 from irtuning.insight.estimate import Sizes
 from irtuning.revisions.corpora import Columns, load_corpus, read_table
-from irtuning.ui.corpus import columns_for_config, keep, preview, sizes_of, summary
+from irtuning.runs.store import RunStore
+from irtuning.ui.corpus import columns_for_config, forget_unused, keep, preview, sizes_of, summary
 from irtuning.ui.own_corpus import SAMPLE, checked, describe
 
 
@@ -29,6 +34,24 @@ def test_an_uploads_name_stays_inside_its_folder(tmp_path, name, kept):
     path = tmp_path / name
     path.write_text("x")
     assert keep(path, tmp_path / "runs").name == kept
+
+
+def test_an_upload_that_nobody_used_for_long_is_forgotten(tmp_path, mine):
+    store = RunStore(tmp_path / "runs")
+    other = tmp_path / "other.csv"
+    other.write_text("text,revised,why\na,b,c\n")
+    used, unused = keep(mine, store.home), keep(other, store.home)
+    store.create(RunConfig(model_name="minilm", dataset_name=str(used)))
+    week = 7 * 24 * 3600
+    for age, left in ((week - 60, True), (week + 60, False)):
+        for path in (used, unused):
+            os.utime(path.parent, (0, time.time() - age))
+        forget_unused(store.home, store.corpora())
+        assert used.is_file()
+        assert unused.is_file() is left
+    os.utime(used.parent, (0, 0))
+    keep(mine, store.home)
+    assert time.time() - used.parent.stat().st_mtime < 60
 
 
 def test_five_rows_are_shown_as_text(mine):
