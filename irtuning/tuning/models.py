@@ -98,6 +98,7 @@ def load_model(
             id2label=dict(enumerate(labels)),
             label2id={name: i for i, name in enumerate(labels)},
             dtype=dtype,
+            **attention(dtype, device),
             local_files_only=weights.local,
             trust_remote_code=False,
             use_safetensors=True,
@@ -116,6 +117,14 @@ def load_model(
         quantised.settle(model)
         return model.eval()
     return model.to(device).eval()
+
+
+def attention(dtype: torch.dtype, device: torch.device) -> dict[str, str]:
+    """How `from_pretrained` is to compute attention: the library's own choice, but plain products in bfloat16 on a CPU.
+
+    There the fused kernel's backward pass takes several times as long on rows of some ten to two hundred tokens.
+    """
+    return {"attn_implementation": "eager"} if device.type == "cpu" and dtype == torch.bfloat16 else {}
 
 
 def _refuse_half(weights: Weights, error: Exception) -> None:

@@ -17,8 +17,8 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 CANDIDATES: dict[str, dict[str, Any]] = {
     **METHODS,
-    "half the budget": {**STEADY, "budget": 0.5},
-    "settling later": {**STEADY, "settle_after": 0.3},
+    "a larger budget": {**STEADY, "budget": 0.7},
+    "settling later on less": {**STEADY, "settle_after": 0.3, "budget": 0.4},
     "nothing kept": {**STEADY, "cache_prefix": False},
     "measured every 10": {"refresh_every": 10},
     "relative to own mean": {"relative_to": "own-mean", "refresh_every": 10},
@@ -28,7 +28,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "blocks": {"selection_unit": "block"},
     "modules": {"selection_unit": "module"},
 }
-OWN: dict[str, dict[str, Any]] = {"smollm2-135m": {"num_train_epochs": 3.0}}
+OWN: dict[str, dict[str, Any]] = {"smollm2-135m": {"num_train_epochs": 3.0, "learning_rate": 1e-3}}
 """What a model's runs have in every study: the corpus is larger than the one its defaults were made for."""
 
 
