@@ -370,7 +370,7 @@ PRESETS: dict[str, Preset] = {
 }
 DEFAULT_PRESET = "thirty-seconds"
 
-STEADY: dict[str, Any] = {"budget": 0.6, "settle_after": 0.03, "cache_prefix": True}
+STEADY: dict[str, Any] = {"budget": 0.67, "settle_after": 0.03, "cache_prefix": True}
 """A setting that saves time: all layers are measured in the first steps, then those with the most importance within the budget
 train for good, and what comes out of the layers below them is kept."""
 

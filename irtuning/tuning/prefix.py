@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,7 +24,7 @@ PATIENCE = 10
 """Steps in which the low layers must have rested before their output is worth keeping."""
 SHELF = "prefix"
 """Folder beside the checkpoints that holds kept states, one file a process and checkpoint."""
-DRAWS = 3
+DRAWS = 2
 """Times a row's states are computed and kept where something drops units out on the way: with one draw, a small corpus is
 learnt by heart."""
 _DROPPING = ("attention_dropout", "activation_dropout", "attn_dropout", "dropout", "drop_prob")
@@ -36,9 +36,10 @@ LIMIT_MIB = 2048
 class PrefixCache(TrainerCallback):
     """Hidden states entering the lowest layer that trains, a row each, from the time its predecessors rest.
 
-    Without dropout below the cut a row has one state; with it, `draws` states from as many passes, of which each later pass
-    takes one at random. As soon as one of the layers below the cut trains again, all is forgotten. As a callback it puts what
-    is new since the last checkpoint beside the checkpoints, so that a resumed run finds the very same states.
+    While a cut stands, a training pass begins at it: rows whose states are not kept yet go through the layers below in a pass
+    of their own first. Without dropout below the cut a row has one state; with it, `draws` states from as many passes, of which
+    each later pass takes one at random. As soon as one of the layers below the cut trains again, all is forgotten. As a
+    callback it puts what is new since the last checkpoint beside the checkpoints, so that a resumed run finds the same states.
 
     Args:
         model: the model that trains, peft's or transformers' own. limit_mib: most memory for states.
@@ -48,19 +49,20 @@ class PrefixCache(TrainerCallback):
     def __init__(
         self, model: nn.Module, *, patience: int = PATIENCE, limit_mib: int = LIMIT_MIB, draws: int = DRAWS
     ) -> None:
-        self._model = model
         _, self._layers = layer_modules(model)
+        whole = model.get_base_model() if hasattr(model, "get_base_model") else model
+        # The part that head and adapters' wrappers call as a module: hooks of its own see every pass.
+        self._body = getattr(whole, whole.base_model_prefix, whole)
         self._most = draws
         self._lowest: deque[int] = deque(maxlen=patience)
         self._limit = limit_mib * 2**20
         self._hooks: list[Any] = []
         self._rows: Sequence[int] = ()
         self._lengths: Sequence[int] = ()
-        self._found: list[torch.Tensor] = []
-        self._looked_at = False
+        self._arrived: list[torch.Tensor] | None = None
         self._step = 0
         self.hits = 0
-        """Forward passes that skipped the layers below the cut."""
+        """Training passes in which no row went through the layers below the cut."""
         self._forget()
 
     def take_choice(self, lowest: int) -> None:
@@ -78,19 +80,12 @@ class PrefixCache(TrainerCallback):
         if not self.cut:
             yield
             return
-        self._rows, self._lengths, self._looked_at = rows, lengths, False
-        if all(len(self._states.get(row, ())) == self._draws for row in rows):
-            self._found = [self._states[row][self._any_draw()] for row in rows]
-        skipped = list(self._layers[: self.cut]) if self._found else []
-        for layer in skipped:
-            layer.forward = _passing(self._parts)
+        self._rows, self._lengths = rows, lengths
         try:
             yield
-            self.hits += bool(self._found)
         finally:
-            for layer in skipped:
-                del layer.forward
             self._rows, self._found = (), []
+            self._resting(self._layers, False)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Keeps the cut in the checkpoint and the states that are new in a file of their own beside all checkpoints."""
@@ -139,8 +134,9 @@ class PrefixCache(TrainerCallback):
         self.cut, self._since = cut, since
         self._draws = self._most if drops(self._below()) else 1
         self._hooks = [
-            self._layers[cut].register_forward_pre_hook(self._exchange, with_kwargs=True),
+            self._body.register_forward_pre_hook(self._gather, with_kwargs=True),
             self._layers[cut - 1].register_forward_hook(self._look),
+            self._layers[cut].register_forward_pre_hook(self._exchange, with_kwargs=True),
         ]
 
     def _forget(self) -> None:
@@ -150,6 +146,7 @@ class PrefixCache(TrainerCallback):
         self._draws = 1
         self._bytes = 0
         self._parts = 0
+        self._found: list[torch.Tensor] = []
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
@@ -160,40 +157,74 @@ class PrefixCache(TrainerCallback):
 
     def _below(self) -> Iterator[nn.Module]:
         """Everything that runs before the cut."""
-        whole = self._model.get_base_model() if hasattr(self._model, "get_base_model") else self._model
-        body = getattr(whole, whole.base_model_prefix, whole)
         apart = {id(module) for layer in self._layers[self.cut :] for module in layer.modules()}
-        apart |= {id(part) for name, child in body.named_children() if "pool" in name for part in child.modules()}
-        return (module for module in body.modules() if id(module) not in apart)
+        apart |= {id(part) for name, child in self._body.named_children() if "pool" in name for part in child.modules()}
+        return (module for module in self._body.modules() if id(module) not in apart)
+
+    def _resting(self, layers: Iterable[nn.Module], rest: bool) -> None:
+        """Lets layers hand hidden states on as they are, in a tuple where the family's layers give one; or work again."""
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            states = args[0] if args else kwargs["hidden_states"]
+            return (states, *[None] * (self._parts - 1)) if self._parts else states
+
+        for layer in layers:
+            if rest:
+                layer.forward = forward
+            else:
+                vars(layer).pop("forward", None)
+
+    def _gather(self, body: nn.Module, args: tuple[Any, ...], inputs: dict[str, Any]) -> None:
+        """Before a training pass: states of all its rows, the missing ones computed; then the layers below the cut rest."""
+        if not self._rows or self._arrived is not None:
+            return
+        missing = [i for i, row in enumerate(self._rows) if len(self._states.get(row, ())) < self._draws]
+        fresh = dict(zip(missing, self._computed(missing, args, inputs), strict=True)) if missing else {}
+        self._found = [
+            fresh[i] if i in fresh else self._states[row][self._any_draw()] for i, row in enumerate(self._rows)
+        ]
+        self.hits += not missing
+        self._resting(self._layers[: self.cut], True)
+
+    def _computed(self, places: list[int], args: tuple[Any, ...], inputs: dict[str, Any]) -> list[torch.Tensor]:
+        """What arrives at the cut for some of the pass's rows, each of its own length; kept while there is room."""
+        longest = max(self._lengths[i] for i in places)
+
+        def part(value: Any) -> Any:
+            whole = isinstance(value, torch.Tensor) and value.dim() == 2 and len(value) == len(self._rows)
+            return value[places, :longest] if whole else value
+
+        self._arrived = []
+        self._resting(self._layers[self.cut :], True)
+        try:
+            with torch.no_grad():
+                self._body(*map(part, args), **{name: part(value) for name, value in inputs.items()})
+            (states,) = self._arrived
+        finally:
+            self._arrived = None
+            self._resting(self._layers, False)
+        found = [states[place, : self._lengths[i]] for place, i in enumerate(places)]
+        for i, one in zip(places, found, strict=True):
+            if self._bytes + one.numel() * one.element_size() <= self._limit:
+                row = self._rows[i]
+                self._new.append((row, len(self._states.get(row, ()))))
+                # On the device where it is: a copy to the host would wait for it, once a row.
+                self._take(row, one.clone())
+        return found
 
     def _look(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """Learns what a layer of this family gives: states alone, or a tuple that begins with them."""
         self._parts = len(output) if isinstance(output, tuple) else 0
 
     def _exchange(self, layer: nn.Module, args: tuple[Any, ...], inputs: dict[str, Any]) -> Any:
-        """Before the lowest training layer: puts cached states in, or keeps what arrives."""
-        if not self._rows:
-            return None
+        """Before the lowest training layer: notes what arrives, or puts the gathered states in."""
         states = args[0] if args else inputs["hidden_states"]
+        if self._arrived is not None:
+            self._arrived.append(states)
         if not self._found:
-            found = states.detach()
-            # Where gradients are checkpointed the layer is called again in the backward pass.
-            if not self._looked_at:
-                self._keep(found)
-            self._looked_at = True
-        else:
-            found = nn.utils.rnn.pad_sequence(self._found, batch_first=True)
-            found = found.to(device=states.device, dtype=states.dtype)
+            return None
+        found = nn.utils.rnn.pad_sequence(self._found, batch_first=True).to(device=states.device, dtype=states.dtype)
         return ((found, *args[1:]), inputs) if args else (args, {**inputs, "hidden_states": found})
-
-    def _keep(self, states: torch.Tensor) -> None:
-        for place, (row, length) in enumerate(zip(self._rows, self._lengths, strict=True)):
-            kept = self._states.get(row, ())
-            part = states[place, :length]
-            if len(kept) < self._draws and self._bytes + part.numel() * part.element_size() <= self._limit:
-                self._new.append((row, len(kept)))
-                # On the device where it is: a copy to the host would wait for it, once a row.
-                self._take(row, part.clone())
 
     def _take(self, row: int, states: torch.Tensor) -> None:
         self._states.setdefault(row, []).append(states)
@@ -215,13 +246,3 @@ def _state_file(args: TrainingArguments) -> str:
 
 def _shard(args: TrainingArguments, step: int) -> str:
     return f"{args.process_index}-{step}.safetensors"
-
-
-def _passing(parts: int) -> Callable[..., Any]:
-    """A forward that hands hidden states on as they are; in a tuple of `parts` where the family's layers give one."""
-
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        states = args[0] if args else kwargs["hidden_states"]
-        return (states, *[None] * (parts - 1)) if parts else states
-
-    return forward

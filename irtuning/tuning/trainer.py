@@ -20,7 +20,7 @@ from irtuning.tuning.batches import Deal, Rows, collate, micro_batches
 from irtuning.tuning.checkpoints import WEIGHTS
 from irtuning.tuning.device import give_back_memory
 
-TRIM_EVERY = 5
+TRIM_EVERY = 25
 """Steps between two times that free memory is given back on a CPU."""
 
 
