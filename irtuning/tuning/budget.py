@@ -25,15 +25,15 @@ class StepCost:
     Attributes:
         depth: the layer of each unit, from 0, ascending. layers: how many there are.
         forward, backward, adapters: of one layer, in any common unit. The defaults were measured on SmolLM2-135M in bfloat16
-            on two CPU cores.
+            on a CPU core.
         cached: layers below the lowest that trains cost nothing: what comes out of them is kept.
     """
 
     depth: tuple[int, ...]
     layers: int
     forward: float = 1.0
-    backward: float = 1.0
-    adapters: float = 0.17
+    backward: float = 1.1
+    adapters: float = 0.11
     cached: bool = False
 
     def of(self, units: Sequence[int]) -> float:
