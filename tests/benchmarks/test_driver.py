@@ -6,10 +6,13 @@ import json
 
 import pytest
 
+from irtuning.config import RunConfig
+from irtuning.revisions.corpora import load_corpus
 from tests.benchmarks import driver
 from tests.benchmarks.arms import run
 from tests.benchmarks.studies import STUDIES
 from tests.benchmarks.tables import paired, table
+from tests.benchmarks.vanilla import prepare_plain
 
 
 def job(seed: int, corpus: str = "/here/corpus") -> dict:
@@ -76,3 +79,11 @@ def test_studies_name_every_job_once():
     for study in STUDIES.values():
         jobs = study("minilm", "corpus", [1, 2])
         assert len({driver.key_of(j) for j in jobs}) == len(jobs)
+
+
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_the_plain_model_has_nothing_of_ours(family, model_dirs, corpus_dir):
+    config = RunConfig(model_name=str(model_dirs(family)), dtype="bfloat16").resolve()
+    model = prepare_plain(config, load_corpus(str(corpus_dir))).model
+    assert not [module for module in model.modules() if type(module).__module__.startswith("irtuning")]
+    assert model.get_base_model().config._attn_implementation == "sdpa"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from peft.tuners.lora import Linear
+from torch import nn
 
 from irtuning.config import RunConfig
 from irtuning.revisions.corpora import Corpus
@@ -10,9 +11,11 @@ from irtuning.tuning.preparing import Prepared, prepare
 
 
 def prepare_plain(config: RunConfig, corpus: Corpus) -> Prepared:
-    """As `prepare` of a resolved config, with LoRA's product computed in peft's own way."""
+    """As `prepare` of a resolved config, with LoRA's product, dropout and attention as the libraries compute them."""
     prepared = prepare(config, corpus, lambda event: None, lambda: None)
     for module in prepared.model.modules():
-        if isinstance(module, Linear):
-            module.__class__ = Linear
+        for plain in (Linear, nn.Dropout):
+            if isinstance(module, plain) and type(module).__module__.startswith("irtuning."):
+                module.__class__ = plain
+    prepared.model.get_base_model().set_attn_implementation("sdpa")
     return prepared
