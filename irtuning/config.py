@@ -105,7 +105,9 @@ class RunConfig(BaseModel):
     )
     bottleneck_width: int | None = Field(None, ge=1, le=8192, description="Width of the bottleneck adapters.")
     lora_dropout: Finite | None = Field(None, ge=0, lt=1, description="Dropout before the LoRA adapters, a fraction.")
-    warmup_steps: int | None = Field(None, ge=0, description="Steps in which the learning rate rises from 0.")
+    warmup_steps: int | None = Field(
+        None, ge=0, description="Steps in which the learning rate rises from 0; unset: an eighth of the run, at most 100."
+    )
     batch_size: int | None = Field(None, ge=1, le=4096, description="Pairs a step: per-device size times accumulation.")
     per_device_train_batch_size: int | None = Field(None, ge=1, description="Pairs a device takes at once.")
     gradient_accumulation_steps: int | None = Field(None, ge=1, description="Batches whose gradients make one step.")
@@ -183,7 +185,7 @@ class RunConfig(BaseModel):
         return parse_config(combinations.applicable({**preset.values, **known}, known))
 
     def resolve(self) -> RunConfig:
-        """This request with every choice filled in that has a default (`max_steps` and the columns may stay None)."""
+        """This request with every choice filled in that has a default (`max_steps`, `warmup_steps` and the columns may stay None)."""
         base = self if self.model_name else self.with_preset(catalogue.DEFAULT_PRESET)
         known = base.model_dump(exclude_none=True)
         values = {"dataset_name": catalogue.DEFAULT_CORPUS, **catalogue.defaults_for(base.model_name or ""), **known}

@@ -15,7 +15,7 @@ def test_nothing_given_resolves_to_the_default_preset():
     assert (config.model_name, config.dataset_name) == ("minilm", "starter")
     assert RunConfig().given == []
     missing = {name for name, value in config.model_dump().items() if value is None}
-    open_choices = {"max_steps", "instruction", "before_column", "after_column", "label_column", "doc_column"}
+    open_choices = {"max_steps", "warmup_steps", "instruction", "before_column", "after_column", "label_column", "doc_column"}
     not_read = {"bottleneck_width", "layer_count", "layers", "lisa_interval"}
     assert missing == open_choices | not_read | {"budget", "settle_after"}
 

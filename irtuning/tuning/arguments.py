@@ -7,6 +7,7 @@ from pathlib import Path
 
 from transformers import TrainingArguments
 
+from irtuning import catalogue
 from irtuning.config import RunConfig
 from irtuning.errors import ConfigError
 from irtuning.tuning.device import Device
@@ -38,7 +39,7 @@ def arguments(
         gradient_accumulation_steps=config.gradient_accumulation_steps,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
-        warmup_steps=min(config.warmup_steps, steps),
+        warmup_steps=warmup(config.warmup_steps, steps),
         max_grad_norm=config.max_grad_norm,
         optim="adamw_torch",
         lr_scheduler_type="linear",
@@ -62,3 +63,8 @@ def arguments(
         # Which adapters get a gradient changes with every step.
         ddp_find_unused_parameters=True,
     )
+
+
+def warmup(asked: int | None, steps: int) -> int:
+    """Steps in which the learning rate rises: as asked, else an eighth of the run's, and never more than the paper's 100."""
+    return min(asked, steps) if asked is not None else min(steps // 8, catalogue.PAPER["warmup_steps"])

@@ -1,0 +1,23 @@
+"""What a config means to the Trainer."""
+
+from __future__ import annotations
+
+import pytest
+
+from irtuning.config import RunConfig
+from irtuning.tuning.arguments import arguments, warmup
+from irtuning.tuning.device import choose_device
+
+
+@pytest.mark.parametrize(
+    ("asked", "steps", "rises"), [(None, 168, 21), (None, 846, 100), (None, 7, 0), (0, 500, 0), (300, 500, 300), (300, 60, 60)]
+)
+def test_the_rate_rises_as_asked_else_in_an_eighth_of_the_run(asked, steps, rises):
+    assert warmup(asked, steps) == rises
+    config = RunConfig(model_name="minilm", warmup_steps=asked).resolve()
+    assert arguments(config, choose_device("cpu", "float32"), steps).warmup_steps == rises
+
+
+def test_the_papers_models_keep_the_papers_hundred():
+    config = RunConfig(model_name="llama3.1-8b", use_instruction=True).resolve()
+    assert arguments(config, choose_device("cpu", "float32"), 200).warmup_steps == 100
