@@ -41,7 +41,7 @@ def arguments(
         weight_decay=config.weight_decay,
         warmup_steps=warmup(config.warmup_steps, steps),
         max_grad_norm=config.max_grad_norm,
-        optim="adamw_torch",
+        optim="adamw_torch_fused",
         lr_scheduler_type="linear",
         seed=config.seed,
         bf16=device.dtype == "bfloat16",

@@ -89,7 +89,8 @@ class StepTrainer(Trainer):
         model.train()
         if self.state.global_step % TRIM_EVERY == 0 and self.args.device.type == "cpu":
             give_back_memory()
-        earlier = [(p, p.grad.clone()) for p in model.parameters() if p.grad is not None]
+        accumulated = model.parameters() if self.current_gradient_accumulation_steps > 1 else ()
+        earlier = [(p, p.grad.clone()) for p in accumulated if p.grad is not None]
         mark = self._remember()
         while True:
             try:
