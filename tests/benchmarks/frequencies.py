@@ -52,11 +52,14 @@ def frequency_figure(found: dict[str, dict[tuple[str, int], list[float]]]) -> go
         figure.add_heatmap(
             row=place, col=1, y=names, z=[runs[run] for run in ordered], xgap=1, ygap=2, coloraxis="coloraxis"
         )
-        figure.update_xaxes(row=place, col=1, title_text="layer", dtick=1, showgrid=False, zeroline=False)
+        figure.update_xaxes(row=place, col=1, title={"text": "layer", "standoff": 4}, dtick=1, showgrid=False, zeroline=False)
     figure.update_layout(
         width=WIDTH, height=sum(heights) * ROW + 90 * len(found), margin={"l": 170, "r": 20, "t": 30, "b": 50},
         paper_bgcolor=LIGHT.card, plot_bgcolor=LIGHT.card, font={"family": FONT, "size": 13, "color": LIGHT.ink},
-        coloraxis={"colorscale": scale, "cmin": 0, "cmax": 1, "colorbar": {"title": "share of<br>the steps", "tickformat": ".0%"}},
+        coloraxis={
+            "colorscale": scale, "cmin": 0, "cmax": 1,
+            "colorbar": {"title": {"text": "share of the steps", "side": "right"}, "tickformat": ".0%"},
+        },
     )  # fmt: skip
     return figure
 
