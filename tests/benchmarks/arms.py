@@ -21,6 +21,7 @@ from transformers import DataCollatorWithPadding, PrinterCallback, Trainer, Trai
 from irtuning.config import RunConfig, parse_config
 from irtuning.events import Step
 from irtuning.revisions.corpora import load_corpus
+from irtuning.tuning.arguments import warmup
 from irtuning.tuning.batches import Row
 from irtuning.tuning.device import peak_memory_mib
 from irtuning.tuning.metrics import score
@@ -133,7 +134,7 @@ def _trainer(prepared: Prepared, config: RunConfig, limit: int, collator: Any, *
             max_steps=limit or _steps(prepared, config),
             per_device_train_batch_size=config.batch_size,
             learning_rate=config.learning_rate,
-            warmup_steps=config.warmup_steps,
+            warmup_steps=warmup(config.warmup_steps, _steps(prepared, config)),
             seed=config.seed,
             use_cpu=prepared.device.device == "cpu",
             bf16=prepared.device.dtype == "bfloat16",
