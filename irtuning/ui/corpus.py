@@ -53,10 +53,11 @@ def forget_unused(home: Path, used: Collection[str], *, older_than: float = UNUS
     Args:
         used: paths of files that runs were made on.
     """
+    # Whatever way leads to it, a file is known by its content's folder.
+    digests = {Path(path).parent.name for path in used}
     for folder in (home / ".uploads").glob("*"):
         with contextlib.suppress(OSError):
-            files = [str(path) for path in folder.iterdir()]
-            if time.time() - folder.stat().st_mtime > older_than and not set(files) & set(used):
+            if folder.name not in digests and time.time() - folder.stat().st_mtime > older_than:
                 shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -115,7 +115,7 @@ def test_evaluation_runs_the_whole_network():
 
 
 def passes(model, cache, count):
-    """Losses of so many passes over two rows in training, and after each how many skipped layers."""
+    """Losses of so many passes over two rows in training, and after each how many skipped the layers below the cut."""
     losses, hits = [], []
     for _ in range(count):
         with cache.around([0, 1], [5, 9]):
@@ -142,7 +142,7 @@ def test_where_units_are_dropped_below_the_cut_a_row_has_several_states(checkpoi
             still(module)
     losses, hits = passes(model, cache, DRAWS + 20)
     assert hits == [0] * DRAWS + list(range(1, 21))
-    # Each row takes any of its states: with 9 pairs, 20 passes see more than one and no other.
+    # Each row takes any of its states: with two states a row, 20 passes see more than one and no other.
     assert len(set(losses[:DRAWS])) == DRAWS
     assert 1 < len(set(losses[DRAWS:])) <= DRAWS**2
 
