@@ -27,6 +27,8 @@
     document.addEventListener(kind, (event) => { if (event.target.closest?.('[role="tab"]')) settled = true; }, true);
   }
   studio.asked = () => page;
+  /* The run that the address names, or named last, for a page; else empty. */
+  studio.run = (name) => kept[name].run || "";
   studio.page = (name) => {
     settled ||= name === page;
     if (!settled) return;

@@ -62,7 +62,7 @@ _LABELS = {
 }
 """Where a field's own name would not read well."""
 _UNSET = {"max_steps": "all of the epochs", "per_device_train_batch_size": "the batch size",
-          "gradient_accumulation_steps": "1", "warmup_steps": "an eighth of the run"}
+          "gradient_accumulation_steps": "1", "warmup_steps": "an eighth"}
 
 
 @dataclass(frozen=True)

@@ -71,10 +71,11 @@ def _wire_tabs(
     for name, tab in zip(PAGES, tabs, strict=True):
         tab.select(None, None, None, js=f"() => irtuning.page('{name}')")
     train_tab, runs_tab, classify_tab = tabs
-    # A visit that began on another page draws the Train page's run only once it is looked at.
+    # A visit that began on another page draws the Train page's run only once it is looked at. On one that begins here both this
+    # and the load ask, and whichever answer comes last must be the same.
     train_tab.select(
-        lambda run: gr.skip() if run else first_run(studio, ""), train.live, train.live,
-        js="(run) => run || (irtuning.asked() === 'train' ? '' : 'not yet')", **QUIET,
+        lambda asked: gr.skip() if asked is None else first_run(studio, asked), train.live, train.live,
+        js="(run) => run || irtuning.asked() !== 'train' ? null : irtuning.run('train')", **QUIET,
     )
     runs_tab.select(runs.rows, None, runs.list, **QUIET)
     # The address knows the adapter before the page does: on a first visit both this and the load fill the choice.

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tests.browser.live_serving import live_run
 from tests.browser.pages import PATIENCE, expect, setting, start
 
 pytestmark = pytest.mark.browser
@@ -154,3 +155,19 @@ def test_on_a_phone_a_run_that_is_on_comes_before_the_form(visit):
     start(page, "1000")
     expect(page.locator("#live .irl-badge")).to_have_text("running", timeout=PATIENCE)
     assert page.locator("#ir-form").bounding_box()["y"] > page.locator("#ir-watch").bounding_box()["y"]
+
+
+def test_a_link_shows_its_run_whichever_answer_comes_last(visit, served):
+    live_run(served[1], "calm-heron-0a0a", layers=4, steps=3, every=0.01).wait(PATIENCE / 1000)
+    page = visit("?page=classify")
+    held = []
+    # What the page asks on opening, in any order: what the tab asks is answered last.
+    selects = '"value":"Train"'
+    page.route("**/queue/join*", lambda route: held.append(route) if selects in route.request.post_data else route.continue_())
+    page.goto(page.url.partition("?")[0] + "?run=calm-heron-0a0a")
+    expect(page.locator("#live")).to_contain_text("calm-heron", timeout=PATIENCE)
+    assert held
+    for route in held:
+        route.continue_()
+    page.wait_for_timeout(2000)
+    expect(page.locator("#live")).to_contain_text("calm-heron")
