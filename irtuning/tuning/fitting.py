@@ -26,7 +26,7 @@ from irtuning.tuning.layers import Layer, find_layers, layer_modules
 from irtuning.tuning.lockin import LockInWatch
 from irtuning.tuning.methods import make_policy
 from irtuning.tuning.metrics import score
-from irtuning.tuning.prefix import PrefixCache
+from irtuning.tuning.prefix import PATIENCE, PrefixCache
 from irtuning.tuning.preparing import Prepared
 from irtuning.tuning.ranks import any_rank, several, told_by_first, world_size
 from irtuning.tuning.sealing import Seal
@@ -120,7 +120,9 @@ def fit(
         emit(Evaluated(step=step, subset="validation", of="network", metrics=metrics, confusion=confusion))
         return metrics
 
-    prefix = PrefixCache(model) if config.cache_prefix else None
+    # A choice that stays needs no time to prove that it does.
+    stays = config.tuning_method == "fixed" or config.settle_after is not None
+    prefix = PrefixCache(model, patience=1 if stays else PATIENCE) if config.cache_prefix else None
     layerwise = LayerwiseCallback(
         lambda stack: make_policy(config, stack),
         importance=config.importance_metric_name,

@@ -1,7 +1,7 @@
 """Runs every comparison: one process a run, each finished run appended to a results file, resumed where it stopped.
 
 `python -m tests.benchmarks.driver STUDY CORPUS [--model NAME] [--seeds 1,2,3] [--results FILE]` runs what is missing and
-prints the table; `--show` only prints. Studies are plain data in `studies.py`.
+prints the table; `--show` only prints. Drivers with other seeds may share the file. Studies are plain data in `studies.py`.
 """
 
 from __future__ import annotations
@@ -91,12 +91,15 @@ def main() -> None:
     parser.add_argument("--model", default="minilm")
     parser.add_argument("--seeds", default="1,2,3,4,5")
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--dtype", help="numbers of every run, where the machine's own choice is not wanted")
     parser.add_argument("--results", type=Path, default=ROOT / "tests" / "benchmarks" / "results.jsonl")
     parser.add_argument("--show", action="store_true")
     chosen = parser.parse_args()
     jobs = STUDIES[chosen.study](chosen.model, chosen.corpus, [int(s) for s in chosen.seeds.split(",")])
     if chosen.threads:
         jobs = [{**job, "threads": chosen.threads} for job in jobs]
+    if chosen.dtype:
+        jobs = [{**job, "config": {**job["config"], "dtype": chosen.dtype}} for job in jobs]
     if chosen.show:
         known = read(chosen.results)
         found = {key: known[key] for key in map(key_of, jobs) if key in known}

@@ -27,12 +27,15 @@ WIDTH, ROW = 1080, 22
 
 
 def shares(rows: Iterable[dict[str, Any]]) -> dict[str, dict[tuple[str, int], list[float]]]:
-    """Model -> (method, seed) -> for each layer the share of steps in which it trained; whole runs of the rules alone."""
+    """Model -> (method, seed) -> for each layer the share of steps in which it trained.
+
+    Only whole runs of the rules count, in the numbers that the machine chose: the same runs in others would draw the same.
+    """
     found: dict[str, dict[tuple[str, int], list[float]]] = {}
     for row in rows:
         job, result = row["job"], row["result"]
-        unit = job["config"].get("selection_unit", "layer")
-        if job["arm"] == "ours" and job["name"] in RULES and not job["limit"] and unit == "layer":
+        other = job["config"].keys() & {"selection_unit", "dtype"}
+        if job["arm"] == "ours" and job["name"] in RULES and not job["limit"] and not other:
             of_model = found.setdefault(job["config"]["model_name"], {})
             of_model[job["name"], job["config"]["seed"]] = [n / result["steps"] for n in result["layers_trained"]]
     return found

@@ -7,6 +7,7 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 
 from irtuning.events import RunStarted, Step
+from irtuning.tuning import fitting
 from irtuning.tuning.batches import collate
 from irtuning.tuning.layers import find_layers, layer_modules, train_only
 from irtuning.tuning.prefix import DRAWS, PrefixCache, drops
@@ -175,3 +176,26 @@ def test_a_run_with_kept_states_learns_what_one_without_learns(tmp_path, model_d
         seen[kept] = [e.loss for e in steps if isinstance(e, Step)], result.test["macro_f1"]
         assert any(isinstance(e, RunStarted) for e in steps)
     assert seen[True][0] == pytest.approx(seen[False][0], abs=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("choice", "least"),
+    [
+        ({"tuning_method": "fixed", "layers": "2-3"}, 12),
+        # The eight rows of the first step come again in eight batches at most.
+        ({"budget": 0.67, "settle_after": 0.04}, 4),
+    ],
+)
+def test_where_the_choice_stays_states_are_kept_at_once(tmp_path, monkeypatch, model_dirs, corpus_dir, choice, least):
+    made = []
+
+    class Seen(PrefixCache):
+        def __init__(self, *args, **more):
+            super().__init__(*args, **more)
+            made.append(self)
+
+    monkeypatch.setattr(fitting, "PrefixCache", Seen)
+    config = settings(model_dirs, corpus_dir, "llama", cache_prefix=True, max_steps=24, **choice)
+    train(config, lambda event: None, output_dir=tmp_path / "adapter")
+    # Two passes over 96 rows in batches of 8.
+    assert made[0].hits >= least
