@@ -96,6 +96,12 @@ def fit(
         config.selection_unit,
         settles=config.settle_after is not None,
     )
+    if "lock_in" in seal:
+        watch.load_state_dict(seal["lock_in"])
+
+    def noted() -> dict[str, Any]:
+        seconds = spent + time.perf_counter() - began
+        return {"layers_trained": fitted.layers_trained, "seconds": seconds, "lock_in": watch.state_dict()}
 
     def on_step(event: Step) -> None:
         if event.loss is None or not math.isfinite(event.loss):
@@ -150,7 +156,7 @@ def fit(
             *([prefix] if prefix else []),
             layerwise,
             validation,
-            Seal(lambda: {"layers_trained": fitted.layers_trained, "seconds": spent + time.perf_counter() - began}),
+            Seal(noted),
         ],
     )
     trainer.remove_callback(PrinterCallback)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 LONG = 50
 """Steps with the same choice after which it is worth a word."""
@@ -23,6 +24,14 @@ class LockInWatch:
         self._unit = unit
         self._last: tuple[int, ...] = ()
         self._streak = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The last choice and how long it has stood, plain JSON values."""
+        return {"last": list(self._last), "streak": self._streak}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from `state_dict`."""
+        self._last, self._streak = tuple(state["last"]), int(state["streak"])
 
     def take(self, step: int, selected: Sequence[int], units: int) -> str:
         """One sentence in the step in which a choice has stood for 50 steps, else empty."""

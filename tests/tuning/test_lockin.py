@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from irtuning.tuning.lockin import LockInWatch
@@ -15,6 +17,15 @@ def test_it_is_said_once_in_the_fiftieth_step_and_again_after_a_change():
     assert "2 of 6 layers" in said[49]
     said = [watch.take(step, [1, 4] if step < 140 else [1, 5], 6) for step in range(121, 200)]
     assert [i + 121 for i, text in enumerate(said) if text] == [189]
+
+
+def test_a_resumed_run_says_it_where_the_undisturbed_one_would():
+    before, after = LockInWatch("ir", "gradient", "layer"), LockInWatch("ir", "gradient", "layer")
+    assert not any(before.take(step, [3, 4], 6) for step in range(1, 31))
+    after.load_state_dict(json.loads(json.dumps(before.state_dict())))
+    said = [after.take(step, [3, 4], 6) for step in range(31, 70)]
+    assert [i + 31 for i, text in enumerate(said) if text] == [50]
+    assert "since step 1" in said[19]
 
 
 @pytest.mark.parametrize(
