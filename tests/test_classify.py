@@ -14,6 +14,7 @@ from irtuning.errors import AdapterError, RevisionError
 from irtuning.revisions.corpora import Columns
 from irtuning.runs.store import RunStore
 from irtuning.tuning.training import train
+from tests.pace import slowness
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,7 @@ def test_the_shipped_adapter_scores_as_its_card_says():
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_pair_takes_milliseconds():
     classifier = Classifier()
     pairs = [(f"The report number {i} were late again.", f"The report number {i} was late again.") for i in range(200)]
@@ -124,6 +126,7 @@ def test_a_pair_takes_milliseconds():
     start = time.perf_counter()
     classifier.classify_many(pairs)
     batch = time.perf_counter() - start
-    # Four times the figures to reach (25 ms, 200 a second): other tests may run beside this one.
-    assert statistics.median(alone) < 0.1
-    assert len(pairs) / batch > 50
+    # Four times the figures to reach (25 ms, 200 a second): this counts waiting, too.
+    slower = slowness()
+    assert statistics.median(alone) < 0.1 * slower
+    assert len(pairs) / batch > 50 / slower

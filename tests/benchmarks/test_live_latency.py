@@ -11,6 +11,7 @@ import pytest
 from playwright import sync_api
 
 from tests.browser.live_serving import launch, live_run, served
+from tests.pace import slowness
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -81,12 +82,13 @@ def test_event_to_pixels_and_bytes(tmp_path, layers, every, record_property):
                  "most_bytes": max(size for _, size in sizes), "reload_ms": reload, "steps": len(waits)}
         if best is None or found["p95_ms"] < best["p95_ms"]:
             best = found
-        if best["p95_ms"] <= LATENCY_MS and best["reload_ms"] <= RELOAD_MS:
+        slower = slowness()
+        if best["p95_ms"] <= LATENCY_MS * slower and best["reload_ms"] <= RELOAD_MS * slower:
             break
     for name, value in best.items():
         record_property(name, value)
-    print(layers, "layers:", {name: round(value, 1) for name, value in best.items()})
-    assert best["p95_ms"] <= LATENCY_MS
-    assert best["reload_ms"] <= RELOAD_MS
+    print(layers, "layers:", {name: round(value, 1) for name, value in best.items()}, f"{slower:.1f} times as slow as meant")
+    assert best["p95_ms"] <= LATENCY_MS * slower
+    assert best["reload_ms"] <= RELOAD_MS * slower
     assert best["usual_bytes"] <= USUAL_BYTES
     assert best["most_bytes"] <= MOST_BYTES

@@ -8,6 +8,7 @@ import pytest
 from irtuning.events import Evaluated, Finished, RunStarted, Step
 from irtuning.runs import listing
 from irtuning.runs.store import EventLog, RunStore
+from tests.pace import slowness
 
 METRICS = {"accuracy": 0.6, "macro_f1": 0.55, "weighted_f1": 0.58, "au_prc": 0.6, "per_class": {"a": {"f1": 0.5}}}
 
@@ -100,6 +101,7 @@ def two_hundred(store, small):
     return store
 
 
+@pytest.mark.alone
 def test_two_hundred_runs_are_listed_in_a_fifth_of_a_second(two_hundred):
     def seconds(store):
         # Seconds of this thread's own work: what else the machine does at the time is not the list's fault.
@@ -107,9 +109,10 @@ def test_two_hundred_runs_are_listed_in_a_fifth_of_a_second(two_hundred):
         assert len(store.list()) == 200
         return time.thread_time() - began
 
+    slower = slowness()
     # A fresh store knows nothing yet.
-    assert min(seconds(RunStore(two_hundred.home)) for _ in range(3)) < 0.2
-    assert min(seconds(two_hundred) for _ in range(3)) < 0.05
+    assert min(seconds(RunStore(two_hundred.home)) for _ in range(3)) < 0.2 * slower
+    assert min(seconds(two_hundred) for _ in range(3)) < 0.05 * slower
 
 
 def test_what_did_not_change_is_not_read_again(two_hundred, monkeypatch):
