@@ -29,7 +29,7 @@ WIDTH, ROW = 1080, 22
 def shares(rows: Iterable[dict[str, Any]]) -> dict[str, dict[tuple[str, int], list[float]]]:
     """Model -> (method, seed) -> for each layer the share of steps in which it trained.
 
-    Only whole runs of the rules count, in the numbers that the machine chose: the same runs in others would draw the same.
+    Only whole runs of the rules count, of layers, in the numbers that the machine chose: so a method and a seed have one strip.
     """
     found: dict[str, dict[tuple[str, int], list[float]]] = {}
     for row in rows:

@@ -7,8 +7,8 @@ import pytest
 from tests.benchmarks.frequencies import draw, frequency_figure, shares
 
 
-def row(name: str, seed: int, counts: list[int], model: str = "minilm", dtype: dict | None = None, **changed):
-    job = {"name": name, "arm": "ours", "limit": 0, "config": {"model_name": model, "seed": seed, **(dtype or {})}, **changed}
+def row(name: str, seed: int, counts: list[int], model: str = "minilm", limit: int = 0, **chosen):
+    job = {"name": name, "arm": "ours", "limit": limit, "config": {"model_name": model, "seed": seed, **chosen}}
     return {"job": job, "result": {"steps": 4, "layers_trained": counts}}
 
 
@@ -18,7 +18,7 @@ ROWS = [
     row("the paper's rule", 1, [3, 4], model="smollm2-135m"),
     row("all layers", 1, [4, 4]),
     row("steady", 1, [4, 4], limit=2),
-    row("steady", 2, [4, 4], dtype={"dtype": "float32"}),
+    row("steady", 2, [4, 4], dtype="float32"),
 ]
 
 
