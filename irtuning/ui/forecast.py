@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from irtuning import catalogue
 from irtuning.config import RunConfig
 from irtuning.errors import StudioError
 from irtuning.insight.estimate import Estimate, Measured, bits, estimate, measured
@@ -27,13 +28,10 @@ def forecast(store: RunStore, config: RunConfig, machine: Machine | None) -> tup
 
     Nothing is raised: what is wrong with the corpus is the sentence.
     """
-    resolved = config.resolve()
-    columns = Columns(config.before_column, config.after_column, config.label_column, config.doc_column)
     try:
-        sizes = sizes_of(resolved.dataset_name or "", columns, use_instruction=bool(resolved.use_instruction))
+        found = _estimated(store, config, machine)
     except StudioError as error:
         return "warning", str(error)
-    found = estimate(resolved, sizes, machine, history(store, resolved))
     if machine and found.memory_gib and found.memory_gib > machine.room_gib:
         where = "on the GPU" if machine.gpu_memory_gib else "on this machine"
         return "warning", (
@@ -41,6 +39,19 @@ def forecast(store: RunStore, config: RunConfig, machine: Machine | None) -> tup
             "choose a smaller model, a smaller batch or a shorter maximum length."
         )
     return "plain", sentence(found)
+
+
+def preset_spans(store: RunStore, machine: Machine | None) -> dict[str, str]:
+    """How long each preset takes on this machine, by its name, e.g. `about 70 s`; those of unknown length are left out."""
+    found = {name: _estimated(store, RunConfig().with_preset(name), machine) for name in catalogue.PRESETS}
+    return {name: f"about {duration(each.seconds)}" for name, each in found.items() if each.seconds is not None}
+
+
+def _estimated(store: RunStore, config: RunConfig, machine: Machine | None) -> Estimate:
+    resolved = config.resolve()
+    columns = Columns(config.before_column, config.after_column, config.label_column, config.doc_column)
+    sizes = sizes_of(resolved.dataset_name or "", columns, use_instruction=bool(resolved.use_instruction))
+    return estimate(resolved, sizes, machine, history(store, resolved))
 
 
 def sentence(found: Estimate) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import gradio as gr
 
 from irtuning import catalogue
@@ -27,20 +30,28 @@ def presets(machine: Machine | None) -> gr.HTML:
     )
 
 
-def cards(machine: Machine | None) -> str:
-    """The cards' markup; without a machine, those that may not run are not offered yet."""
+def cards(machine: Machine | None, spans: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The cards' markup; without a machine, those that may not run are not offered yet.
+
+    Args:
+        spans: how long a preset takes here, by its name; nothing is said where one is missing.
+    """
     chosen = catalogue.DEFAULT_PRESET
-    inside = "".join(_card(preset, cannot(preset, machine), preset.name == chosen) for preset in catalogue.PRESETS.values())
+    inside = "".join(
+        _card(preset, cannot(preset, machine), spans.get(preset.name, ""), preset.name == chosen)
+        for preset in catalogue.PRESETS.values()
+    )
     return f'<fieldset class="ir-cards"><legend class="ir-heading">Start from</legend>{inside}</fieldset>'
 
 
-def _card(preset: catalogue.Preset, reason: str, chosen: bool) -> str:
+def _card(preset: catalogue.Preset, reason: str, span: str, chosen: bool) -> str:
     disabled = " disabled" if reason else ""
+    note = reason or ", ".join(filter(None, [preset.subtitle, span]))
     return (
         f'<label class="ir-card-choice{" ir-cannot" if reason else ""}">'
         f'<input type="radio" name="ir-preset" value="{preset.name}"{" checked" if chosen else ""}{disabled}>'
         f'<span class="ir-card-title">{text(preset.title)}</span>'
-        f'<span class="ir-card-note">{text(reason or preset.subtitle)}</span></label>'
+        f'<span class="ir-card-note">{text(note)}</span></label>'
     )
 
 

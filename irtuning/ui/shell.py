@@ -11,6 +11,7 @@ from irtuning.errors import StudioError
 from irtuning.ui import api
 from irtuning.ui.address import PAGES, read_address
 from irtuning.ui.classify import ClassifyPage, classify_page
+from irtuning.ui.forecast import preset_spans
 from irtuning.ui.parts import static
 from irtuning.ui.presets import cards
 from irtuning.ui.runs import RunsPage, runs_page
@@ -121,7 +122,8 @@ def _wire_load(
 
     def learned(*values: Any) -> tuple[Any, ...]:
         machine = studio.probe.wait()
-        return _heading(machine.words if machine else ""), gr.HTML(cards=cards(machine)), train.estimate(values, machine)
+        offered = cards(machine, preset_spans(studio.store, machine))
+        return _heading(machine.words if machine else ""), gr.HTML(cards=offered), train.estimate(values, machine)
 
     blocks.load(None, None, tabs, js="() => ({__type__: 'update', selected: irtuning.asked()})")
     blocks.load(visit, bridge, [train.live, *runs.outputs, classify.adapter], js="() => location.search", **QUIET)

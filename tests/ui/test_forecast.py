@@ -4,7 +4,7 @@ from irtuning.config import RunConfig
 from irtuning.insight.estimate import Estimate
 from irtuning.insight.machine import Machine
 from irtuning.runs.store import RunStore
-from irtuning.ui.forecast import forecast, history, sentence
+from irtuning.ui.forecast import forecast, history, preset_spans, sentence
 from tests.simulated import simulate, write_run
 
 CPU = Machine("cpu", "2 CPU cores", "bfloat16", 2, 8.0, None)
@@ -37,6 +37,18 @@ def test_former_runs_of_the_model_on_this_store_are_what_counts(tmp_path):
     kind, words = forecast(store, minilm(max_steps=100), CPU)
     assert kind == "plain"
     assert "guess" not in words
+
+
+def test_presets_take_what_former_runs_of_their_model_took(tmp_path):
+    store = RunStore(tmp_path / "runs")
+    guessed = preset_spans(store, CPU)
+    assert set(guessed) == {"thirty-seconds", "real-llm"}, "the paper's corpus must be fetched before its length is known"
+    write_run(store.home, "slow-otter-0001", simulate(layers=6, seconds=9.0), config={"model_name": "minilm"})
+    told = preset_spans(store, CPU)
+    assert told["thirty-seconds"].startswith("about ")
+    assert told["thirty-seconds"].endswith(" min")
+    assert told["thirty-seconds"] != guessed["thirty-seconds"]
+    assert told["real-llm"] == guessed["real-llm"]
 
 
 def test_a_run_in_4_bit_tells_nothing_of_one_in_full(tmp_path):

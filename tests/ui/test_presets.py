@@ -32,6 +32,13 @@ def test_the_cards_are_radios_one_chosen_and_what_cannot_run_disabled():
     assert " disabled" not in cards(LARGE)
 
 
+def test_a_card_says_how_long_it_takes_here_but_not_where_it_cannot_run():
+    made = cards(CPU, {"thirty-seconds": "about 70 s", "paper": "about 3 h"})
+    assert "MiniLM, 6 layers, about 70 s<" in made
+    assert "SmolLM2, 30 layers<" in made
+    assert "about 3 h" not in made
+
+
 def test_a_model_that_must_be_fetched_says_how():
     assert bring_note("minilm", "package") == ""
     assert BRING_SMOLLM2 in bring_note("smollm2-135m", None)
