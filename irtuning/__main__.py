@@ -6,7 +6,6 @@ Flags of `train` derive from RunConfig. Exit status: 0; 1 the command failed, wi
 
 from __future__ import annotations
 
-import csv
 import json as jsonlib
 import os
 import sys
@@ -19,6 +18,7 @@ from pydantic import ValidationError
 
 from irtuning.config import RunConfig, explain
 from irtuning.errors import ConfigError, StudioError
+from irtuning.paths import existing
 from irtuning.run_commands import find_run, open_store, runs_app
 
 Flags = Annotated[RunConfig, Parameter(name="*")]
@@ -90,6 +90,8 @@ def classify(
     after: str | None = None,
     file: Path | None = None,
     output: Path | None = None,
+    before_column: str | None = None,
+    after_column: str | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Tell the intention of one revision, or of every row of a file.
@@ -103,16 +105,23 @@ def classify(
     after
         The text after the revision; '' for a deletion.
     file
-        A .jsonl, .csv or .tsv file with the columns before and after.
+        A .jsonl, .csv, .tsv or .xlsx file with the columns before and after.
     output
-        Where to write the file's rows with their labels: .jsonl, or .csv.
+        Where to write the file's rows with their labels: .jsonl, or .csv. A row that was not revised keeps its place, without one.
+    before_column
+        The file's column of the text before, where it is not called so.
+    after_column
+        The file's column of the text after, where it is not called so.
     json
         Answer as JSON.
     """
     from irtuning.classify import refuse_unnamed
-    from irtuning.revisions.corpora import read_rows
+    from irtuning.classify_file import check_output, classify_rows, write_table
+    from irtuning.revisions.corpora import Columns, read_rows
 
     if file is None:
+        if output or before_column or after_column:
+            raise ConfigError("--output, --before-column and --after-column go with --file.", "Name one, or leave them away.")
         pair = refuse_unnamed(before, after)
         name, classifier = _open_adapter(adapter)
         answer = classifier.classify(*pair)
@@ -127,19 +136,13 @@ def classify(
         return 0
     if before is not None or after is not None:
         raise ConfigError("Give either --file or a pair, not both.")
-    rows = read_rows(file)
-    name, classifier = _open_adapter(adapter)
-    answers = classifier.classify_many([(r.before, r.after) for r in rows])
-    table = [
-        {
-            "before": r.before,
-            "after": r.after,
-            "label": a["label"],
-            "probability": round(max(a["probabilities"].values()), 6),
-        }
-        for r, a in zip(rows, answers, strict=True)
-    ]
-    _write_table(table, output, json)
+    if output is not None:
+        check_output(output)
+    rows = read_rows(file, Columns(before_column, after_column))
+    table, problems = classify_rows(rows, _open_adapter(adapter)[1])
+    write_table(table, output, as_json=json)
+    for problem in problems:
+        print(problem, file=sys.stderr)
     return 0
 
 
@@ -215,7 +218,7 @@ def _count(parameters: int) -> str:
 def _open_adapter(name: str) -> tuple[str, Any]:
     from irtuning.classify import SHIPPED, AdapterShelf, Classifier
 
-    path = Path(name).expanduser() if name else None
+    path = existing(name)
     if path is not None and path.is_dir():
         folder = path / "adapter" if (path / "adapter").is_dir() else path
         found = path.name, Classifier(folder)
@@ -224,20 +227,6 @@ def _open_adapter(name: str) -> tuple[str, Any]:
     if found[1].notice:
         print(found[1].notice, file=sys.stderr)
     return found
-
-
-def _write_table(rows: list[dict[str, Any]], output: Path | None, as_json: bool) -> None:
-    stream = output.open("w", encoding="utf-8", newline="") if output else sys.stdout
-    try:
-        if as_json or (output is not None and output.suffix == ".jsonl"):
-            stream.writelines(jsonlib.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        else:
-            writer = csv.DictWriter(stream, list(rows[0]) if rows else ["before", "after", "label", "probability"])
-            writer.writeheader()
-            writer.writerows(rows)
-    finally:
-        if output:
-            stream.close()
 
 
 def main(arguments: list[str]) -> int:

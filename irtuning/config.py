@@ -119,8 +119,9 @@ class RunConfig(BaseModel):
     )
     num_train_epochs: Finite | None = Field(None, gt=0, le=1000, description="Passes over the training rows.")
     max_steps: int | None = Field(
-        None, ge=1, description="Stop after this many steps, whatever the epochs; unset: the epochs decide."
+        None, ge=1, description="Train exactly this many steps, whatever the epochs; unset: the epochs decide."
     )
+    step_limit: int | None = Field(None, ge=1, description="Train this many steps at most, where more would be due.")
     learning_rate: Finite | None = Field(None, gt=0, le=1, description="Highest learning rate of AdamW.")
     weight_decay: Finite | None = Field(None, ge=0, le=1, description="AdamW's weight decay.")
     max_grad_norm: Finite | None = Field(
@@ -185,7 +186,10 @@ class RunConfig(BaseModel):
         return parse_config(combinations.applicable({**preset.values, **known}, known))
 
     def resolve(self) -> RunConfig:
-        """This request with every choice filled in that has a default (`max_steps`, `warmup_steps` and the columns may stay None)."""
+        """This request with every choice filled in that has a default.
+
+        `max_steps`, `step_limit`, `warmup_steps` and the columns may stay None.
+        """
         base = self if self.model_name else self.with_preset(catalogue.DEFAULT_PRESET)
         known = base.model_dump(exclude_none=True)
         values = {"dataset_name": catalogue.DEFAULT_CORPUS, **catalogue.defaults_for(base.model_name or ""), **known}
@@ -202,6 +206,19 @@ class RunConfig(BaseModel):
         elif times is None:
             values["gradient_accumulation_steps"] = whole // part
         return parse_config(combinations.applicable(values, known))
+
+
+    def steps(self, rows: int) -> int:
+        """Optimizer steps of this resolved request over so many training rows."""
+        due = self.max_steps or max(1, round(-(-rows // (self.batch_size or 1)) * (self.num_train_epochs or 1)))
+        return min(due, self.step_limit or due)
+
+    def shortest(self) -> RunConfig:
+        """The request with the fewest choices that resolves to this resolved one, from whatever preset they came."""
+        usual = RunConfig(model_name=self.model_name, dataset_name=self.dataset_name).resolve()
+        named = ("model_name", "dataset_name")
+        chosen = self.model_dump(exclude_none=True).items()
+        return parse_config({name: value for name, value in chosen if name in named or value != getattr(usual, name)})
 
 
 def processes() -> int:

@@ -6,12 +6,12 @@ Everything heavy is loaded when a command needs it.
 from __future__ import annotations
 
 import json as jsonlib
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 from irtuning.errors import RunError
+from irtuning.paths import existing
 
 runs_app = App(name="runs", help="The runs of the store: list, stop, delete, ablate, compare, steps.")
 
@@ -138,8 +138,8 @@ def find_run(name: str) -> tuple[Any, str]:
     """The store and the id of a run, named by its id or by its folder."""
     from irtuning.runs.store import RECORDED, RunStore
 
-    folder = Path(name).expanduser()
-    if not (folder / "config.json").is_file():
+    folder = existing(name)
+    if folder is None or not (folder / "config.json").is_file():
         return open_store(), name
     folder = folder.resolve()
     return (open_store() if folder.parent == RECORDED else RunStore(folder.parent)), folder.name

@@ -15,7 +15,7 @@ def test_nothing_given_resolves_to_the_default_preset():
     assert (config.model_name, config.dataset_name) == ("minilm", "starter")
     assert RunConfig().given == []
     missing = {name for name, value in config.model_dump().items() if value is None}
-    open_choices = {"max_steps", "warmup_steps", "instruction", "before_column", "after_column", "label_column", "doc_column"}
+    open_choices = {"max_steps", "step_limit", "warmup_steps", "instruction", "before_column", "after_column", "label_column", "doc_column"}
     not_read = {"bottleneck_width", "layer_count", "layers", "lisa_interval"}
     assert missing == open_choices | not_read | {"budget", "settle_after"}
 
@@ -107,3 +107,43 @@ def test_every_field_says_what_it_is():
     for name, field in RunConfig.model_fields.items():
         assert field.description, name
         assert field.description.endswith("."), name
+
+
+@pytest.mark.parametrize("preset", catalogue.STARTING_POINTS)
+@pytest.mark.parametrize("model", ["minilm", "llama2-13b", "some/model"])
+def test_the_shortest_request_of_a_run_makes_the_same_run(model, preset):
+    made = RunConfig(model_name=model, seed=3).with_preset(preset).resolve()
+    assert made.shortest().resolve() == made
+
+
+@given(
+    st.sampled_from(["minilm", "llama2-13b"]),
+    st.none() | st.sampled_from([8, 16, 32]),
+    st.none() | st.sampled_from([4, 8]),
+    st.none() | st.sampled_from([1, 2, 4]),
+    st.sampled_from([{}, {"tuning_method": "fixed", "layers": "0"}, {"adapter_name": "bottleneck"}, {"use_instruction": True}]),
+)
+def test_batches_and_methods_survive_being_shortened(model, whole, part, times, others):
+    values = {"batch_size": whole, "per_device_train_batch_size": part, "gradient_accumulation_steps": times}
+    try:
+        made = parse_config({"model_name": model, **{k: v for k, v in values.items() if v}, **others}).resolve()
+    except ConfigError:
+        return
+    assert made.shortest().resolve() == made
+    assert len(made.shortest().given) <= len(made.given)
+
+
+def test_steps_come_from_epochs_unless_a_number_of_steps_was_named_and_stay_under_the_limit():
+    def steps(rows, **values):
+        return RunConfig(model_name="minilm", batch_size=16, **values).resolve().steps(rows)
+
+    assert steps(400, num_train_epochs=3) == 75
+    assert steps(401, num_train_epochs=0.5) == 13
+    assert steps(400, max_steps=7) == 7
+    assert steps(400, num_train_epochs=3, step_limit=300) == 75
+    assert steps(4000, num_train_epochs=3, step_limit=300) == 300
+    assert steps(400, max_steps=7, step_limit=3) == 3
+
+
+def test_what_is_usual_is_left_out_of_the_shortest_request():
+    assert RunConfig(model_name="minilm").resolve().shortest().given == ["model_name", "dataset_name"]

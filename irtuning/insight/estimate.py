@@ -99,13 +99,6 @@ def measured(events: Iterable[Mapping[str, Any]], *, skip: int = 3, least: int =
     )
 
 
-def steps_of(config: RunConfig, rows: int) -> int:
-    """Optimizer steps of a resolved config on so many training rows."""
-    if config.max_steps:
-        return config.max_steps
-    return max(1, round(-(-rows // (config.batch_size or 1)) * (config.num_train_epochs or 1)))
-
-
 def estimate(config: RunConfig, sizes: Sizes | None, machine: Machine | None, history: Measured | None = None) -> Estimate:
     """What a run will take.
 
@@ -117,7 +110,7 @@ def estimate(config: RunConfig, sizes: Sizes | None, machine: Machine | None, hi
     """
     entry = catalogue.MODELS.get(config.model_name or "")
     here = machine or Machine("cpu", "2 CPU cores", "float32", 2, 8.0, None)
-    steps = steps_of(config, sizes.train) if sizes else config.max_steps
+    steps = config.steps(sizes.train) if sizes else config.max_steps
     memory = _memory_gib(config, entry, sizes, here)
     if history and history.peak_memory_mib:
         memory = history.peak_memory_mib / 1024

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from irtuning import catalogue
 from irtuning.errors import CorpusError
+from irtuning.paths import existing
 from irtuning.revisions import split
 from irtuning.revisions.hub import PARTS, load_hub, looks_like_hub_id
 from irtuning.revisions.rows import Columns, Revision, merge_columns, usable_rows
@@ -63,7 +64,7 @@ def load_corpus(name: str, columns: Columns | None = None) -> Corpus:
     if entry is not None:
         tables = load_hub(entry.hub_id) if entry.hub_id else _folder_tables(ASSETS / name)
         return _assemble(name, tables, merge_columns(columns, entry.columns), entry)
-    path = _existing(name)
+    path = existing(name)
     if path is None:
         if not _looks_like_path(name) and looks_like_hub_id(name):
             return _assemble(name, load_hub(name), columns)
@@ -85,7 +86,7 @@ def load_test(name: str, columns: Columns | None = None, trained_on: str = "") -
         CorpusError: as `load_corpus`, or the file has no row to score.
     """
     columns = columns or Columns()
-    path = None if name in catalogue.CORPORA else _existing(name)
+    path = None if name in catalogue.CORPORA else existing(name)
     if path is None or path.is_dir():
         corpus = load_corpus(name, columns)
         return corpus.test, f"Scored on the test part of {corpus.name}: {_rows(len(corpus.test))}."
@@ -115,14 +116,6 @@ def label_meanings(labels: Iterable[str]) -> dict[str, str]:
 
 
 # Finding
-
-
-def _existing(name: str) -> Path | None:
-    try:
-        path = Path(name).expanduser()
-        return path if name.strip() and path.exists() else None
-    except (OSError, ValueError, RuntimeError):  # a name too long, a NUL, an unknown ~user
-        return None
 
 
 def _looks_like_path(name: str) -> bool:

@@ -187,7 +187,7 @@ def planned_steps(config: RunConfig, rows: int) -> int:
             f"A batch of {config.per_device_train_batch_size} cannot be shared out to {world_size()} processes.",
             f"Set the batch size to a multiple of {world_size()}.",
         )
-    return config.max_steps or max(1, round(-(-rows // config.batch_size) * config.num_train_epochs))
+    return config.steps(rows)
 
 
 def _started(config: RunConfig, prepared: Prepared, steps: int, units: Sequence[Layer]) -> RunStarted:

@@ -17,6 +17,7 @@ from pathlib import Path
 from irtuning import catalogue
 from irtuning.errors import ModelError
 from irtuning.hub import SECONDS, hub_answers
+from irtuning.paths import existing
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,10 @@ def find_weights(model_name: str, *, use_instruction: bool = False) -> Weights:
     entry = catalogue.MODELS.get(model_name)
     if entry is not None:
         return _of_entry(entry, use_instruction)
-    path = Path(model_name).expanduser()
-    if path.is_dir():
+    path = existing(model_name)
+    if path is not None and path.is_dir():
         return _of_folder(path)
-    if path.exists() or model_name.startswith(("/", ".", "~")) or model_name.count("/") != 1:
+    if path is not None or model_name.startswith(("/", ".", "~")) or model_name.count("/") != 1:
         raise ModelError(
             f"There is no base model {Path(model_name).name!r}.",
             f"Choose one of {', '.join(catalogue.MODELS)}, a hub id such as Qwen/Qwen3-0.6B, or a local folder.",

@@ -163,6 +163,12 @@ def checked_request(config: Any, *, paths_allowed: bool) -> RunConfig:
     return request if paths_allowed else strict(request)
 
 
+def bounded(request: RunConfig) -> RunConfig:
+    """A request with its steps under a public host's cap, however many its epochs would take."""
+    most = STRICT_CAPS["max_steps"]
+    return request.model_copy(update={"step_limit": min(request.step_limit or most, most)})
+
+
 def strict(request: RunConfig) -> RunConfig:
     """A request as a public host takes it: names of the catalogue, sizes under its caps, steps always bounded.
 
@@ -190,7 +196,7 @@ def strict(request: RunConfig) -> RunConfig:
     if resolved.report_to != "none":
         raise ConfigError("This host reports to nobody.", "Leave report to away, or run the studio on a machine of your own.")
     # Nobody but the host could resume a run here, so no checkpoints are written.
-    return request.model_copy(update={"max_steps": request.max_steps or STRICT_CAPS["max_steps"], "save_steps": 0})
+    return bounded(request).model_copy(update={"save_steps": 0})
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from irtuning import catalogue
 from irtuning.insight.estimate import Sizes, mean_tokens
+from irtuning.paths import existing
 from irtuning.revisions.corpora import Columns, Corpus, load_corpus
 from irtuning.ui.words import label as intention
 from irtuning.ui.words import plural, text
@@ -111,23 +112,23 @@ def sizes_of(name: str, columns: Columns, *, use_instruction: bool) -> Sizes | N
         CorpusError: it cannot be read or trained on.
     """
     entry = catalogue.CORPORA.get(name)
-    path = Path(name).expanduser()
+    path = None if entry is not None else existing(name)
     if entry is not None:
         if entry.hub_id:
+            return None
+        stamp = 0
+    elif path is None:
+        if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
             return None
         stamp = 0
     elif path.is_file():
         if path.stat().st_size > LARGEST_READ_BYTES:
             return None
         stamp = path.stat().st_mtime_ns
-    elif path.is_dir():
+    else:
         stamp = path.stat().st_mtime_ns
         if sum(child.stat().st_size for child in path.iterdir() if child.is_file()) > LARGEST_READ_BYTES:
             return None
-    elif re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        return None
-    else:
-        stamp = 0
     train, validation, test, characters = _numbers(name, columns, stamp)
     return Sizes(train, validation, test, mean_tokens(characters, use_instruction=use_instruction))
 

@@ -56,7 +56,8 @@ _LABELS = {
     "settle_after": "Settle after", "cache_prefix": "Skip resting layers",
     "use_instruction": "Instruction", "instruction": "Your own instruction", "load_8bit": "8 bit", "load_4bit": "4 bit",
     "lora_r": "LoRA rank",
-    "num_train_epochs": "Epochs", "max_steps": "Most steps", "per_device_train_batch_size": "Batch on the device",
+    "num_train_epochs": "Epochs", "max_steps": "Number of steps", "step_limit": "Most steps",
+    "per_device_train_batch_size": "Batch on the device",
     "gradient_accumulation_steps": "Batches a step", "tokens_per_micro_batch": "Tokens at once", "max_length": "Longest input",
     "warmup_steps": "Warm-up steps", "max_grad_norm": "Gradient clipping", "dtype": "Number format",
 }

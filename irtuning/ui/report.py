@@ -7,8 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from irtuning.config import RunConfig
+from irtuning.config import RunConfig, parse_config
+from irtuning.errors import StudioError
 from irtuning.revisions.corpora import label_meanings
+from irtuning.runs.description import plain_config
 from irtuning.ui import form
 from irtuning.ui.marks import marked
 from irtuning.ui.words import duration, gigabytes, number, plural, score, text
@@ -162,18 +164,28 @@ def cost(metrics: Mapping[str, Any]) -> str:
 
 def settings(config: Mapping[str, Any]) -> str:
     """Every setting that has a value; those somebody chose stand out."""
-    given = set(config.get("given") or ())
+    chosen = _chosen(config)
     facts = []
     for name in RunConfig.model_fields:
         value = config.get(name)
         if value is None:
             continue
         shown = ("yes" if value else "no") if isinstance(value, bool) else number(value) if isinstance(value, float) else value
-        facts.append((form.label(name), f"{shown}{' *' if name in given else ''}"))
+        facts.append((form.label(name), f"{shown}{' *' if name in chosen else ''}"))
     if config.get("weights"):
         facts.append(("Weights from", config["weights"]))
-    note = '<p class="ir-quiet ir-small-text">* chosen for this run; the others are the model\'s defaults.</p>' if given else ""
+    note = '<p class="ir-quiet ir-small-text">* chosen for this run; the others are the model\'s defaults.</p>' if chosen else ""
     return f"<details><summary>{plural(len(facts), 'setting')}</summary>{_facts(facts)}{note}</details>"
+
+
+def _chosen(config: Mapping[str, Any]) -> set[str]:
+    """What somebody set, and what a preset set otherwise than the model's defaults."""
+    given = set(config.get("given") or ())
+    try:
+        values = parse_config(plain_config(config)).shortest().model_dump(exclude_none=True, exclude={"model_name", "dataset_name"})
+    except StudioError:
+        return given
+    return given | set(values)
 
 
 def _facts(facts: Sequence[tuple[str, Any]]) -> str:

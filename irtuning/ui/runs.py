@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from irtuning.config import RunConfig, parse_config
+from irtuning.config import RunConfig
 from irtuning.errors import StudioError
 from irtuning.ui import form
 from irtuning.ui.live import live_view
@@ -143,11 +143,7 @@ def request_of(studio: Studio, run: str) -> tuple[RunConfig, str]:
     Raises:
         StudioError: there is no such run, or its settings are none that this version takes.
     """
-    kept = studio.store.config(run)
-    resolved = studio.store.run_config(run)
-    wanted = {*(kept.get("given") or ()), "model_name", "dataset_name"}
-    values = {name: getattr(resolved, name) for name in RunConfig.model_fields if name in wanted}
-    config = parse_config({name: value for name, value in values.items() if value is not None})
+    config = studio.store.run_config(run).shortest()
     return config, form.preset_of(config.model_name)
 
 

@@ -17,6 +17,7 @@ from irtuning.config import RunConfig
 from irtuning.errors import ConfigError, StudioError
 from irtuning.insight.machine import Machine
 from irtuning.ui import form
+from irtuning.ui.api import bounded
 from irtuning.ui.forecast import forecast
 from irtuning.ui.live import live_view
 from irtuning.ui.own_corpus import OwnCorpus, own_corpus
@@ -78,9 +79,11 @@ class TrainPage:
             corpus, columns = self._own.choice(*own)
         elif not self._studio.paths_allowed() and corpus not in catalogue.CORPORA:
             raise ConfigError("On this host only the corpora of the list can be trained on.", "Choose one of them.")
-        return form.read(
+        config = form.read(
             model=model, corpus=corpus, method=method, metric=metric, adapter=adapter, folded=folded, columns=columns
         )
+        # What is estimated and shown to copy is what this host will train.
+        return config if self._studio.paths_allowed() else bounded(config)
 
     def estimate(self, values: tuple[Any, ...], machine: Machine | None) -> str:
         """What the form's run will take, as markup; what is wrong with the form, where something is."""

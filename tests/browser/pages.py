@@ -20,12 +20,12 @@ def setting(page, label: str):
 
 
 def start(page, steps: str = "") -> str:
-    """Presses Start, with so many steps at most; the run's id."""
+    """Presses Start, with so many steps; the run's id."""
     before = page.url
     if steps:
-        if not setting(page, "Most steps").count():
+        if not setting(page, "Number of steps").count():
             page.get_by_role("button", name="More settings").click()
-        setting(page, "Most steps").fill(steps)
+        setting(page, "Number of steps").fill(steps)
     page.locator("#ir-start").click()
     page.wait_for_function("(before) => location.href !== before && location.search.includes('run=')", arg=before)
     return re.search(r"run=([\w-]+)", page.url).group(1)

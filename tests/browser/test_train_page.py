@@ -81,7 +81,7 @@ def test_a_second_run_waits_says_so_and_can_be_cancelled(visit):
 
 
 @pytest.mark.parametrize(("field", "typed", "said"), [
-    ("Learning rate", "nan", "Learning rate"), ("Most steps", "0", "Most steps"), ("Batch size", "many", "Batch size"),
+    ("Learning rate", "nan", "Learning rate"), ("Number of steps", "0", "Number of steps"), ("Batch size", "many", "Batch size"),
 ])
 def test_a_wrong_value_is_one_sentence_and_nothing_is_lost(visit, field, typed, said):
     page = visit()

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from irtuning import catalogue
 from irtuning.config import RunConfig
-from irtuning.insight.estimate import Measured, Sizes, estimate, mean_tokens, measured, steps_of
+from irtuning.insight.estimate import Measured, Sizes, estimate, mean_tokens, measured
 from irtuning.insight.machine import Machine
 
 TWO_CORES = Machine("cpu", "2 CPU cores", "bfloat16", 2, 8.0, None)
@@ -21,12 +21,6 @@ def config(**values):
 
 def step(seconds, tokens, memory=500.0):
     return {"kind": "step", "seconds": seconds, "tokens": tokens, "memory_mib": memory}
-
-
-def test_steps_come_from_epochs_unless_a_number_of_steps_was_named():
-    assert steps_of(config(batch_size=16, num_train_epochs=3), 400) == 75
-    assert steps_of(config(batch_size=16, num_train_epochs=0.5), 401) == 13
-    assert steps_of(config(max_steps=7), 400) == 7
 
 
 def test_speed_is_the_median_second_for_a_thousand_tokens_without_the_first_steps():

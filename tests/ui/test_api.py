@@ -128,8 +128,12 @@ def test_a_public_host_refuses(values, sentence):
 
 
 def test_a_public_host_bounds_the_steps_of_every_run():
-    assert api.strict(RunConfig()).max_steps == 300
-    assert api.strict(RunConfig(max_steps=20)).max_steps == 20
+    def steps(rows, **values):
+        return api.strict(RunConfig(**values)).resolve().steps(rows)
+
+    assert steps(447) == RunConfig().resolve().steps(447) == 168
+    assert steps(10_000) == steps(10_000, step_limit=9_999) == 300
+    assert steps(447, max_steps=20) == steps(447, step_limit=20) == 20
     assert api.strict(RunConfig(save_steps=1)).save_steps == 0
     for name in catalogue.EMBEDDED:
         assert api.strict(RunConfig(model_name=name)).model_name == name

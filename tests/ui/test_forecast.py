@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from irtuning.config import RunConfig
 from irtuning.insight.estimate import Estimate
 from irtuning.insight.machine import Machine
@@ -78,3 +80,10 @@ def test_a_torn_former_run_is_passed_over(tmp_path):
     folder = write_run(store.home, "torn-otter-0001", simulate(layers=6), config={"model_name": "minilm"})
     (folder / "events.jsonl").write_text(json.dumps({"kind": "finished", "time": 1.0}) + "\n")
     assert history(store, minilm().resolve()) is None
+
+
+@pytest.mark.parametrize("name", ["~nobody-at-all/x", "x" * 300, "a\0b"])
+def test_a_corpus_that_cannot_be_a_name_is_a_sentence(tmp_path, name):
+    kind, words = forecast(RunStore(tmp_path), RunConfig(model_name="minilm", dataset_name=name), CPU)
+    assert kind == "warning"
+    assert "There is no" in words

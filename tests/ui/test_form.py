@@ -55,7 +55,7 @@ def test_a_one_is_no_yes():
 
 
 @pytest.mark.parametrize(("name", "typed", "label"), [
-    ("learning_rate", "nan", "Learning rate"), ("max_steps", "0", "Most steps"), ("max_steps", "2.5", "Most steps"),
+    ("learning_rate", "nan", "Learning rate"), ("max_steps", "0", "Number of steps"), ("max_steps", "2.5", "Number of steps"),
     ("batch_size", "many", "Batch size"), ("lora_dropout", "1.5", "LoRA dropout"),
 ])
 def test_a_wrong_value_is_told_by_the_forms_own_name(name, typed, label):

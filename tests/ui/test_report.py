@@ -1,5 +1,6 @@
 import pytest
 
+from irtuning.config import RunConfig
 from irtuning.ui.report import confusion, per_class, report, settings, verdict, wrong_rows
 
 LABELS = ["clarity", "<fluency>"]
@@ -59,6 +60,13 @@ def test_wrong_rows_are_marked_texts():
     assert "<i>" not in made
     assert "0.91" in made
     assert "None" in wrong_rows([])
+
+
+def test_what_a_preset_set_is_no_default_of_the_model():
+    config = RunConfig(model_name="minilm").with_preset("steady").resolve()
+    made = settings({**config.model_dump(), "given": ["model_name"]})
+    assert "0.67 *" in made
+    assert f"{config.lora_r} *" not in made
 
 
 def test_settings_say_which_were_chosen():

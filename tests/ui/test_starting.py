@@ -112,4 +112,4 @@ def test_a_public_host_takes_its_own_models_and_an_uploaded_file(starter_of, lau
     starter.start(asked, "", visitor="a", own_corpus=True)
     config, _ = launcher.given[0]
     assert config.dataset_name == str(mine)
-    assert config.max_steps == 300
+    assert config.resolve().steps(10_000) == 300
