@@ -66,6 +66,8 @@ def fault(values: Mapping[str, Any]) -> str | None:
         for name, usual in others.items():
             if limited and values.get(option) is not None and values.get(name) not in (None, usual):
                 return f"{_words(name)} is not used with {_words(option)}: leave one away"
+    if values.get("encoding") is not None and (values.get("use_instruction") or values.get("instruction")):
+        return "an encoding is for pairs without an instruction, and one is used here: leave one away"
     if text := values.get("instruction"):
         if "{marked}" not in text and ("{before}" not in text or "{after}" not in text):
             return "an instruction needs the fields {before} and {after}, or {marked}"
@@ -80,7 +82,8 @@ def fault(values: Mapping[str, Any]) -> str | None:
 
 def applicable(values: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
     """The values without those that nobody set and that nothing would read."""
-    unread = {
+    unread = {"encoding"} if values.get("use_instruction") or values.get("instruction") else set()
+    unread |= {
         name
         for chooser, options in READ_BY.items()
         for name, readers in options.items()

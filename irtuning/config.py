@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from irtuning import catalogue, combinations
 from irtuning.errors import ConfigError
@@ -150,6 +150,15 @@ class RunConfig(BaseModel):
         None, description="Column of the document or writer; unset: `doc_id` where there is one."
     )
 
+    @field_validator("layers")
+    @classmethod
+    def _ranges_go_up(cls, text: str | None) -> str | None:
+        for part in (text or "").split(","):
+            first, _, last = part.partition("-")
+            if last and int(last) < int(first):
+                raise ValueError(f"{part} goes down: name the lower unit first")
+        return text
+
     @model_validator(mode="after")
     def _goes_together(self) -> RunConfig:
         if wrong := combinations.fault(self.model_dump(exclude_none=True)):
@@ -198,6 +207,8 @@ class RunConfig(BaseModel):
             values["batch_size"] = (part or values["batch_size"]) * (times or 1)
         if known.get("instruction"):
             values["use_instruction"] = True
+        elif known.get("encoding") and "use_instruction" not in known:
+            values["use_instruction"] = False
         whole = values["batch_size"]
         if part is None and times is None:
             values["per_device_train_batch_size"], values["gradient_accumulation_steps"] = whole, 1

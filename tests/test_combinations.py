@@ -27,6 +27,9 @@ from irtuning.errors import ConfigError
         ({"settle_after": 0.1, "budget": 1.0}, "set budget below 1"),
         ({"load_8bit": True, "load_4bit": True}, "not both"),
         ({"cache_prefix": True, "importance_metric_name": "cosine"}, "only by gradient and weight"),
+        ({"encoding": "pair", "use_instruction": True}, "without an instruction"),
+        ({"encoding": "pair", "instruction": "{before} {after}"}, "without an instruction"),
+        ({"tuning_method": "fixed", "layers": "1,5-3"}, "5-3 goes down"),
     ],
 )
 def test_what_nothing_would_read_is_refused(values, said):

@@ -147,3 +147,10 @@ def test_steps_come_from_epochs_unless_a_number_of_steps_was_named_and_stay_unde
 
 def test_what_is_usual_is_left_out_of_the_shortest_request():
     assert RunConfig(model_name="minilm").resolve().shortest().given == ["model_name", "dataset_name"]
+
+
+def test_an_encoding_wins_over_an_instruction_that_nobody_asked_for():
+    asked = RunConfig(model_name="llama3.1-8b", encoding="pair").resolve()
+    assert (asked.use_instruction, asked.encoding) == (False, "pair")
+    usual = RunConfig(model_name="llama3.1-8b").resolve()
+    assert (usual.use_instruction, usual.encoding) == (True, None)

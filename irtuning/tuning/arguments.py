@@ -32,7 +32,7 @@ def arguments(
             f"Reports to {reporter} need its package, which is not installed.", f"Bring it with: pip install {reporter}"
         )
     saves = bool(checkpoints and config.save_steps)
-    return TrainingArguments(
+    made = TrainingArguments(
         output_dir=str(checkpoints or "unused"),
         max_steps=steps,
         per_device_train_batch_size=config.per_device_train_batch_size // world_size(),
@@ -63,6 +63,10 @@ def arguments(
         # Which adapters get a gradient changes with every step.
         ddp_find_unused_parameters=True,
     )
+    # Several GPUs are trained on by as many processes. One process that sees them all would be given DataParallel, whose
+    # replicas neither our micro-batches nor the callback's measuring could stand.
+    made._n_gpu = min(1, made.n_gpu)
+    return made
 
 
 def warmup(asked: int | None, steps: int) -> int:

@@ -59,6 +59,16 @@ class StepCost:
         return (above if self.cached else self.layers) * self.forward + above * self.backward
 
 
+def least_share(cost: StepCost, whole_every: int | None = None) -> float:
+    """The least share of a full step's time that a step can take on average: the last unit alone between the whole steps.
+
+    Args:
+        whole_every: steps from one whole step to the next; None: there are none.
+    """
+    alone = cost.of((len(cost.depth) - 1,))
+    return alone if whole_every is None else (1 + (whole_every - 1) * alone) / whole_every
+
+
 def best_within(scores: Sequence[float], cost: StepCost, allowance: float) -> tuple[int, ...]:
     """The units of the highest total score whose step stays within `allowance`, ascending; at least the last unit.
 

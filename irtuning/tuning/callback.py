@@ -7,6 +7,7 @@ handed to `emit` as typed events.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from irtuning.errors import ModelError
 from irtuning.events import Step
 from irtuning.tuning.checkpoints import folder_of, resumed_from
 from irtuning.tuning.damping import losses_under_damping
@@ -22,16 +24,18 @@ from irtuning.tuning.device import memory_mib
 from irtuning.tuning.hidden import CosineMeter
 from irtuning.tuning.importance import clip_gradients, gradient_norms, layer_scores, weight_scores
 from irtuning.tuning.layers import Layer, Snapshot, UnitKind, find_layers, frozen_norms, layer_modules, train_only
+from irtuning.tuning.losses import Seen, own_mean
 from irtuning.tuning.methods import named_policy
 from irtuning.tuning.policies import Choice, Policy, Stack
 from irtuning.tuning.ranks import mean_over_ranks, world_size
 from irtuning.tuning.selection import Metric
 
 MakePolicy = Callable[[Stack], Policy]
-STATE_FILE = "layerwise.json"
-"""What a checkpoint of the Trainer holds beside its own files: the policy's state."""
+STATE = "layerwise"
+"""Under which name the policy's state stands in the Trainer's own, and so in its checkpoints, wherever they are moved."""
 BATCH_FILE = "layerwise-batch-{}.json"
-"""And the last batch of each process, where the policy tries sets of units on it."""
+"""What a checkpoint holds beside it: the last batch of each process, where the policy tries sets of units on it."""
+_log = logging.getLogger(__name__)
 
 
 class LayerwiseCallback(TrainerCallback):
@@ -39,8 +43,9 @@ class LayerwiseCallback(TrainerCallback):
 
     The model must come with its adapters trainable: the optimizer takes only what requires a gradient when it is made.
     Clipping is taken over from the Trainer, so that gradients are measured before it; the Trainer gets it back at the end.
-    One transfer from the device is made a step, for scores, loss and counters together. The policy's state goes into the
-    Trainer's checkpoints and comes back with `resume_from_checkpoint`.
+    One transfer from the device is made a step, for scores, loss and counters together (cosine importance over several
+    processes needs one more, for the widths of their batches). The policy's state goes into the Trainer's checkpoints and
+    comes back with `resume_from_checkpoint`. A layer without adapters is not among the units; `layers` tells which those are.
 
     Args:
         policy: the name of a method (`"ir"`, `"rst"`, `"ist"`, `"full"`, `"lisa"`, `"top-k"`), or a function from the
@@ -56,7 +61,8 @@ class LayerwiseCallback(TrainerCallback):
 
     Raises:
         ValueError: there is no such method, or cosine or weight are to be measured of parts of layers.
-        ModelError: when training begins, if no layers or no trainable adapters are found.
+        ModelError: when training begins, if no layers or no trainable adapters are found, or one process is to use several
+            GPUs; after the first step, if the method needs the model's own loss and never sees it.
     """
 
     def __init__(
@@ -76,7 +82,8 @@ class LayerwiseCallback(TrainerCallback):
         self._emit, self._on_norms, self._on_choice = emit, on_norms, on_choice
         self.layers: list[Layer] = []
         self.policy: Policy | None = None
-        self._hook: Any = None
+        self._hooks: list[Any] = []
+        self._seen: list[Seen] = []
         self._meter: CosineMeter | None = None
 
     @property
@@ -88,6 +95,13 @@ class LayerwiseCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: nn.Module, **kwargs: Any
     ) -> None:
         """Finds the layers, takes over clipping and listens to the model's losses."""
+        if args.n_gpu > 1:
+            raise ModelError(
+                f"One process cannot measure layers on {args.n_gpu} GPUs at once.",
+                "Start one process a GPU with accelerate launch, or set CUDA_VISIBLE_DEVICES=0.",
+            )
+        # A training that was interrupted never told its end.
+        self.release()
         self.layers = find_layers(model, self._unit)
         _, modules = layer_modules(model)
         self._model = model
@@ -105,15 +119,21 @@ class LayerwiseCallback(TrainerCallback):
         self._owners = [layer.index for layer in self.layers for _ in layer.parameters]
         self._trainable = [p for p in model.parameters() if p.requires_grad]
         self._snapshot = Snapshot(self.layers)
+        self._args, self._asked_clip = args, args.max_grad_norm
         self._clip_to, args.max_grad_norm = args.max_grad_norm or 0.0, 0.0
-        self._hook = model.register_forward_hook(self._listen, with_kwargs=True)
+        self._hooks = [
+            model.register_forward_pre_hook(self._freeze),
+            model.register_forward_hook(self._listen, with_kwargs=True),
+        ]
+        # Of whole layers only, so each unit is the layer at its depth.
+        measured = [modules[layer.depth] for layer in self.layers]
         if self._importance == "cosine":
-            self._meter = CosineMeter(model, list(modules))
+            self._meter = CosineMeter(model, measured)
         if self._importance == "weight":
-            self._static = weight_scores(modules)
+            self._static = weight_scores(measured)
             self.policy.observe(self._static)
         self._choice = Choice(())
-        self._seen: dict[str, Any] | None = None
+        self._seen = []
         self._reset()
         self._resume(args, state)
 
@@ -122,8 +142,9 @@ class LayerwiseCallback(TrainerCallback):
     ) -> None:
         """Chooses the layers of this step and freezes the others."""
         self._began = time.perf_counter()
-        if self._seen is not None and (sets := self.policy.probes()):
+        if self._seen and (sets := self.policy.probes()):
             self.policy.reward(losses_under_damping(self._model, self.layers, sets, self._seen))
+        self._seen = []
         self._reset()
         self._choice = self.policy.choose()
         train_only(self.layers, self._choice.layers)
@@ -155,16 +176,24 @@ class LayerwiseCallback(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Brings everything over in one transfer, tells the policy, reports the step."""
         count, layers = len(self._parameters), len(self.layers)
+        if self.policy.tries and not self._seen:
+            raise ModelError(
+                "This method tries layers on the model's own loss, and the model was never given labels.",
+                "Leave the labels in the model's inputs, or choose ir, rst or lisa.",
+            )
         parts = [self._norms, self._moved]
         if self._meter:
-            parts.append(mean_over_ranks(self._meter.scores()))
-        if self._rows:
-            told = torch.stack([self._loss, self._tokens.type_as(self._loss), torch.full_like(self._loss, self._rows)])
-            parts.append(mean_over_ranks(told))
+            parts.append(self._meter.scores())
+        told = [part for part in (self._tokens, self._loss, self._weight) if part is not None]
+        if told:
+            parts.append(mean_over_ranks(torch.stack([part.type(self._norms.dtype) for part in told])))
         numbers: list[float] = torch.cat([part.type(self._norms.dtype) for part in parts]).tolist()
         norms, moved, rest = numbers[:count], numbers[count : count + layers], numbers[count + layers :]
+        loss = rest[-2] / rest[-1] if self._loss is not None and rest[-1] else None
+        tokens = round(rest[-len(told)] * world_size()) if self._tokens is not None else 0
         scores = self._scores(norms, rest)
         self.policy.observe(scores)
+        state.stateful_callbacks[STATE] = {"policy": type(self.policy).__name__, "state": self.policy.state_dict()}
         if self._on_norms:
             self._on_norms(state.global_step, norms)
         if self._emit:
@@ -172,46 +201,46 @@ class LayerwiseCallback(TrainerCallback):
                 Step(
                     step=state.global_step,
                     epoch=round(float(state.epoch or 0.0), 4),
-                    loss=rest[-3] / rest[-1] if self._rows else None,
+                    loss=loss,
                     learning_rate=self._rate,
                     scores=scores,
                     selected=list(self._choice.layers),
                     moved=[i for i, flag in enumerate(moved) if flag],
                     split=list(self._choice.split) if self._choice.split else None,
                     seconds=round(time.perf_counter() - self._began, 4),
-                    tokens=round(rest[-2] * world_size()) if self._rows else 0,
+                    tokens=tokens,
                     memory_mib=memory_mib(self._parameters[0].device.type),
                 )
             )
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Puts the policy's state beside the Trainer's own files."""
+        """Puts the batch that units are tried on beside the Trainer's own files."""
         folder = folder_of(args, state)
-        if not folder.is_dir():
-            return
-        if state.is_world_process_zero:
-            (folder / STATE_FILE).write_text(json.dumps(self.policy.state_dict()), encoding="utf-8")
-        if self.policy.tries and self._seen is not None:
-            batch = {key: value.tolist() for key, value in self._seen.items() if isinstance(value, torch.Tensor)}
+        if folder.is_dir() and self.policy.tries and self._seen:
+            batch = [
+                {"weight": float(weight), "inputs": {k: v.tolist() for k, v in inputs.items() if isinstance(v, torch.Tensor)}}
+                for inputs, weight in self._seen
+            ]
             (folder / BATCH_FILE.format(args.process_index)).write_text(json.dumps(batch), encoding="utf-8")
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Gives clipping back and leaves the model with all adapters trainable, as it came."""
-        self.release(args)
+        self.release()
 
-    def release(self, args: TrainingArguments) -> None:
+    def release(self) -> None:
         """Undoes what `on_train_begin` did; safe to call again, and for a training that ended in an exception."""
-        if self.layers and self._hook is not None:
-            self._hook.remove()
-            self._hook = None
-            self._seen = None
-            if self._meter:
-                self._meter.remove()
-                self._meter = None
-            args.max_grad_norm = self._clip_to
-            train_only(self.layers, range(len(self.layers)))
+        if not self._hooks:
+            return
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks, self._seen = [], []
+        if self._meter:
+            self._meter.remove()
+            self._meter = None
+        self._args.max_grad_norm = self._asked_clip
+        train_only(self.layers, range(len(self.layers)))
 
     def _scores(self, norms: list[float], rest: list[float]) -> list[float | None]:
         if self._importance == "weight":
@@ -221,41 +250,55 @@ class LayerwiseCallback(TrainerCallback):
         return layer_scores(norms, self._owners, len(self.layers))
 
     def _resume(self, args: TrainingArguments, state: TrainerState) -> None:
-        if path := resumed_from(args, state, STATE_FILE):
-            self.policy.load_state_dict(json.loads(path.read_text(encoding="utf-8")))
+        if not state.global_step:
+            return
+        kept = state.stateful_callbacks.get(STATE) or {}
+        if kept.get("policy") == type(self.policy).__name__:
+            self.policy.load_state_dict(kept["state"])
+        else:
+            _log.warning("The checkpoint holds no state of this method: it begins anew, with no score measured.")
         if path := resumed_from(args, state, BATCH_FILE.format(args.process_index)):
             device = self._parameters[0].device
-            told = json.loads(path.read_text(encoding="utf-8"))
-            self._seen = {key: torch.tensor(value, device=device) for key, value in told.items()}
+            for part in json.loads(path.read_text(encoding="utf-8")):
+                inputs = {key: torch.tensor(value, device=device) for key, value in part["inputs"].items()}
+                self._seen.append((inputs, torch.tensor(part["weight"], device=device)))
 
     def remember(self) -> tuple[Any, ...]:
         """What was counted so far of this step, for `rewind`."""
-        return self._loss, self._tokens, self._rows, self._meter.mark() if self._meter else None
+        return self._loss, self._weight, self._tokens, list(self._seen), self._meter.mark() if self._meter else None
 
     def rewind(self, mark: tuple[Any, ...]) -> None:
         """Forgets what was counted since `remember`: a batch is computed again."""
-        self._loss, self._tokens, self._rows, meter = mark
+        self._loss, self._weight, self._tokens, seen, meter = mark
+        self._seen = list(seen)
         if self._meter:
             self._meter.rewind(meter)
 
     def _reset(self) -> None:
         self._loss: torch.Tensor | None = None
+        self._weight: torch.Tensor | None = None
         self._tokens: torch.Tensor | None = None
-        self._rows = 0
         if self._meter:
             self._meter.reset()
 
+    def _freeze(self, model: nn.Module, args: Sequence[Any]) -> None:
+        """Freezes again what `disable_adapter` has thawed on its way out, e.g. around a reference pass within the step."""
+        if model.training:
+            train_only(self.layers, self._choice.layers)
+
     def _listen(self, model: nn.Module, args: Sequence[Any], inputs: dict[str, Any], output: Any) -> None:
-        """Adds up loss and tokens of each training micro-batch, weighted by its rows, without leaving the device."""
-        loss = getattr(output, "loss", None)
-        if loss is None or not model.training:
+        """Adds up loss and tokens of each training micro-batch, without leaving the device."""
+        if not model.training:
             return
-        labels, mask = inputs.get("labels"), inputs.get("attention_mask")
-        rows = len(labels) if labels is not None else 1
-        weighted = loss.detach() * rows
-        tokens = mask.sum() if mask is not None else torch.zeros_like(weighted)
-        first = self._loss is None
-        self._loss = weighted if first else self._loss + weighted
-        self._tokens = tokens if first else self._tokens + tokens
-        self._rows += rows
-        self._seen = inputs
+        if (mask := inputs.get("attention_mask")) is not None:
+            tokens = mask.sum()
+            self._tokens = tokens if self._tokens is None else self._tokens + tokens
+        loss = getattr(output, "loss", None)
+        if loss is None:
+            return
+        loss, weight, inputs = own_mean(loss.detach(), inputs, self._model)
+        self._loss = loss * weight if self._loss is None else self._loss + loss * weight
+        self._weight = weight if self._weight is None else self._weight + weight
+        if self.policy.tries:
+            self._seen.append((inputs, weight))
+

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import nn
 
 from irtuning.tuning.ist import DAMPING
 from irtuning.tuning.layers import Layer, adapter_modules
+from irtuning.tuning.losses import Seen
 from irtuning.tuning.ranks import mean_over_ranks
 
 
 @torch.no_grad()
 def losses_under_damping(
-    model: nn.Module, layers: Sequence[Layer], sets: Sequence[Sequence[int]], inputs: dict[str, Any]
+    model: nn.Module, layers: Sequence[Layer], sets: Sequence[Sequence[int]], batch: Sequence[Seen]
 ) -> list[float]:
-    """The model's loss on `inputs` with the adapters of each set of units scaled by 0.25, one after the other.
+    """The model's mean loss on a batch with the adapters of each set of units scaled by 0.25, one after the other.
 
-    Over several processes it is the mean of their losses. One transfer from the device for all sets together.
+    One transfer from the device for all sets together.
+
+    Args:
+        batch: its parts, on all processes together.
     """
     modules = adapter_modules(model, layers)
     training = model.training
@@ -31,10 +34,13 @@ def losses_under_damping(
             for module in chosen:
                 module.scale_layer(DAMPING)
             try:
-                found.append(model(**inputs).loss.detach().float())
+                losses = [model(**inputs).loss.float() * weight for inputs, weight in batch]
+                found.append(torch.stack(losses).sum())
             finally:
                 for module in chosen:
                     module.unscale_layer(DAMPING)
     finally:
         model.train(training)
-    return mean_over_ranks(torch.stack(found)).tolist()
+    weights = torch.stack([weight.float() for _, weight in batch]).sum()
+    *sums, whole = mean_over_ranks(torch.stack([*found, weights])).tolist()
+    return [total / whole for total in sums]

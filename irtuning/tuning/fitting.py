@@ -170,7 +170,7 @@ def fit(
         fitted.broken = error
         fitted.best_step, fitted.validation = validation.restore_best()
     finally:
-        layerwise.release(trainer.args)
+        layerwise.release()
         if prefix:
             prefix.remove()
     return fitted
@@ -205,7 +205,7 @@ def _started(config: RunConfig, prepared: Prepared, steps: int, units: Sequence[
         corpus_sizes={part: len(prepared.rows[part]) for part in prepared.rows},
         labels=list(prepared.corpus.labels),
         unit=config.selection_unit,
-        unit_names=[unit.name for unit in units] if config.selection_unit != "layer" else [],
+        unit_names=[unit.name for unit in units] if config.selection_unit != "layer" or len(units) != len(layers) else [],
         weights=prepared.weights.origin,
     )
 

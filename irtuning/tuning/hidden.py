@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from irtuning.tuning.ranks import sum_over_ranks, widest_over_ranks
+
 
 class CosineMeter:
     """Sums the hidden states entering and leaving each layer over the rows of a step, position by position.
@@ -50,17 +52,23 @@ class CosineMeter:
             hook.remove()
 
     def scores(self) -> torch.Tensor:
-        """Mean over the positions of the cosine between the mean states, -1.. 1; NaN where nothing passed; shape (layers,)."""
+        """Mean over the positions of the cosine between the mean states, -1.. 1; NaN where nothing passed; shape (layers,).
+
+        The states are those of all processes together: the mean of their cosines would be another number.
+        """
+        widest = widest_over_ranks([*(s[0] for s in self._sums if s is not None), *([] if self._rows is None else [self._rows])])
+        rows = None if self._rows is None else sum_over_ranks(self._rows, widest)
         found = []
         for sums in self._sums:
             if sums is None:
                 found.append(torch.tensor(float("nan"), device=self._device()))
                 continue
-            cosine = nn.functional.cosine_similarity(sums[0], sums[1], dim=-1)
-            if self._rows is None:
+            into, out = (sum_over_ranks(part, widest) for part in sums)
+            cosine = nn.functional.cosine_similarity(into, out, dim=-1)
+            if rows is None:
                 found.append(cosine.mean())
             else:
-                seen = (self._rows > 0).type(cosine.dtype)
+                seen = (rows > 0).type(cosine.dtype)
                 found.append((cosine * seen).sum() / seen.sum())
         return torch.stack(found)
 

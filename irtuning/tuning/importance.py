@@ -20,12 +20,11 @@ UNMEASURED = 1000.0
 
 def gradient_norms(parameters: Sequence[nn.Parameter]) -> torch.Tensor:
     """L2 norms of the parameters' gradients, -1 where there is none; on the device, float32, shape (parameters,)."""
-    present = [i for i, p in enumerate(parameters) if p.grad is not None]
-    norms = torch.full((len(parameters),), -1.0, device=parameters[0].device)
-    if present:
-        measured = torch.stack(torch._foreach_norm([parameters[i].grad for i in present]))
-        norms[present] = measured.type(norms.dtype)
-    return norms
+    absent = torch.full((), -1.0, device=parameters[0].device)
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    measured = iter(torch._foreach_norm(gradients) if gradients else ())
+    # Stacked and not written by index: an index would have to reach the device, and the host would wait for it.
+    return torch.stack([absent if p.grad is None else next(measured).type(absent.dtype) for p in parameters])
 
 
 def layer_scores(norms: np.ndarray, owners: Sequence[int], layers: int) -> list[float | None]:

@@ -23,7 +23,7 @@ class Layer:
 
     Attributes:
         index: from 0, input first. name: for people, a path in the model. parameters: (path in the model, parameter) of its adapters.
-        depth: the layer it belongs to, from 0; with whole layers the same as `index`.
+        depth: the layer it belongs to, from 0; with whole layers the same as `index` where every layer has adapters.
     """
 
     index: int
@@ -68,6 +68,8 @@ def layer_modules(model: nn.Module) -> tuple[str, nn.ModuleList]:
 def find_layers(model: nn.Module, unit: UnitKind = "layer") -> list[Layer]:
     """The model's units with those of their parameters that are trainable now, i.e. their adapters.
 
+    A layer without adapters is no unit: its score would stay the highest for ever, and no choice of it could train anything.
+
     Args:
         unit: whole layers; blocks, a layer's attention and what else it has; or each adapted module.
 
@@ -77,14 +79,14 @@ def find_layers(model: nn.Module, unit: UnitKind = "layer") -> list[Layer]:
     name, modules = layer_modules(model)
     found: list[Layer] = []
     for depth, layer in enumerate(modules):
-        groups: dict[str, list[tuple[str, nn.Parameter]]] = {"": []} if unit == "layer" else {}
+        groups: dict[str, list[tuple[str, nn.Parameter]]] = {}
         for path, parameter in layer.named_parameters():
             if parameter.requires_grad:
                 groups.setdefault(_group(layer, path, unit), []).append((f"{name}.{depth}.{path}", parameter))
         for group, parameters in groups.items():
             own = f"{name}.{depth}.{group}" if group else f"{name}.{depth}"
             found.append(Layer(len(found), own, tuple(parameters), depth))
-    if not any(layer.parameters for layer in found):
+    if not found:
         raise ModelError(
             "No layer of this model has a trainable adapter.", "Put adapters into the model, unfrozen, first."
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from irtuning.config import RunConfig
 from irtuning.errors import ConfigError
-from irtuning.tuning.budget import WHOLE_EVERY, BudgetPolicy, SettledPolicy, StepCost
+from irtuning.tuning.budget import WHOLE_EVERY, BudgetPolicy, SettledPolicy, StepCost, least_share
 from irtuning.tuning.ist import ISTPolicy
 from irtuning.tuning.policies import (
     DrawnPolicy,
@@ -58,9 +59,14 @@ def _ir(config: RunConfig, stack: Stack) -> Policy:
     if (config.budget or 1.0) < 1:
         cost = StepCost(stack.depth, stack.layers, cached=bool(config.cache_prefix and config.settle_after))
         if config.settle_after:
+            _reachable(config.budget, least_share(cost), "")
             steps = round(config.settle_after * stack.steps)
             return _refined(config, stack, SettledPolicy(cost, share=config.budget, steps=steps, seed=seed), refresh=0)
         every = config.refresh_every or WHOLE_EVERY
+        _reachable(
+            config.budget, least_share(cost, every),
+            f" with a whole step every {every} steps, measure all more rarely (refresh every), or settle (settle after)",
+        )
         return _refined(config, stack, BudgetPolicy(cost, share=config.budget, whole_every=every, seed=seed), refresh=0)
     inner = IRPolicy(
         stack.units,
@@ -70,6 +76,14 @@ def _ir(config: RunConfig, stack: Stack) -> Policy:
         seed=seed,
     )
     return _refined(config, stack, inner, refresh=config.refresh_every or 0)
+
+
+def _reachable(budget: float, least: float, otherwise: str) -> None:
+    if budget < least:
+        raise ConfigError(
+            f"A budget of {budget:g} cannot be kept: a step of this model takes {least:.2f} of a full one at least.",
+            f"Set the budget to {math.ceil(100 * least) / 100:g} or more{otherwise}.",
+        )
 
 
 def _top_k(config: RunConfig, stack: Stack) -> Policy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -42,6 +43,26 @@ def mean_over_ranks(values: torch.Tensor) -> torch.Tensor:
         dist.all_reduce(values)
         values = values / dist.get_world_size()
     return values
+
+
+def widest_over_ranks(tensors: Sequence[torch.Tensor]) -> int:
+    """The largest first size of these tensors on any process; 0 where there are none. Alone, nothing leaves the device."""
+    widest = max((len(tensor) for tensor in tensors), default=0)
+    if several():
+        known = torch.tensor(widest, device=tensors[0].device if tensors else None)
+        dist.all_reduce(known, op=dist.ReduceOp.MAX)
+        widest = int(known)
+    return widest
+
+
+def sum_over_ranks(values: torch.Tensor, length: int) -> torch.Tensor:
+    """The sum of a tensor over all processes, each filled up with zeros to `length` rows; itself where there is one process."""
+    if not several():
+        return values
+    whole = values.new_zeros((length, *values.shape[1:]))
+    whole[: len(values)] = values
+    dist.all_reduce(whole)
+    return whole
 
 
 def first_rank() -> bool:

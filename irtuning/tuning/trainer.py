@@ -113,7 +113,7 @@ class StepTrainer(Trainer):
             self._check()
             width = max(lengths[i] for i in part)
             micro = {key: value[part] if value.dim() == 1 else value[part, :width] for key, value in inputs.items()}
-            micro = self._prepare_inputs(micro)
+            micro = self._on_device(micro)
             # Of several processes, gradients are exchanged once a batch, with its last part.
             last = place == len(parts) - 1
             with (
@@ -126,6 +126,12 @@ class StepTrainer(Trainer):
                 self.accelerator.backward(share * weight)
             loss += share.detach()
         return loss * weight
+
+    def _on_device(self, micro: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """A micro-batch where the model is; from pinned memory to a GPU, so that the host need not wait for the copy."""
+        if self.args.device.type != "cuda":
+            return self._prepare_inputs(micro)
+        return {key: value.pin_memory().to(self.args.device, non_blocking=True) for key, value in micro.items()}
 
     def _halve(self, error: Exception, longest: int) -> None:
         """Goes on with micro-batches of half the size after an error of memory.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from transformers import TrainingArguments
 
 from irtuning.config import RunConfig
 from irtuning.tuning.arguments import arguments, warmup
@@ -16,6 +17,13 @@ def test_the_rate_rises_as_asked_else_in_an_eighth_of_the_run(asked, steps, rise
     assert warmup(asked, steps) == rises
     config = RunConfig(model_name="minilm", warmup_steps=asked).resolve()
     assert arguments(config, choose_device("cpu", "float32"), steps).warmup_steps == rises
+
+
+def test_one_process_trains_on_one_gpu_however_many_it_sees(monkeypatch):
+    """transformers would wrap the model in DataParallel."""
+    monkeypatch.setattr(TrainingArguments, "_setup_devices", property(lambda self: setattr(self, "_n_gpu", 4)))
+    made = arguments(RunConfig(model_name="minilm").resolve(), choose_device("cpu", "float32"), 10)
+    assert made.n_gpu == 1
 
 
 def test_the_papers_models_keep_the_papers_hundred():

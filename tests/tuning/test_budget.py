@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irtuning.tuning.budget import BudgetPolicy, StepCost, best_within
+from irtuning.config import RunConfig
+from irtuning.errors import ConfigError
+from irtuning.tuning.budget import BudgetPolicy, StepCost, best_within, least_share
+from irtuning.tuning.methods import make_policy
+from irtuning.tuning.policies import Stack
 
 SIX = StepCost(tuple(range(6)), 6, forward=1.0, backward=1.0, adapters=0.5)
 
@@ -51,6 +55,29 @@ def test_the_budget_holds_on_average_and_low_layers_train_in_some_steps(share, l
     assert np.mean(spent) > share - (0.12 if layers == 6 else 0.04)
     assert (trained >= 50).all()
     assert trained[-1] > trained[0]
+
+
+@pytest.mark.parametrize(("layers", "every"), [(6, 4), (30, 4), (30, 10)])
+def test_the_least_share_is_what_a_budget_of_nothing_comes_to(layers, every):
+    cost = StepCost(tuple(range(layers)), layers)
+    policy = BudgetPolicy(cost, share=0.1, whole_every=every)
+    spent = [cost.of(policy.choose().layers) for _ in range(10 * every)]
+    assert np.mean(spent) == pytest.approx(least_share(cost, every))
+
+
+def test_a_budget_that_cannot_be_kept_is_refused_with_the_least_that_can():
+    def made(**values):
+        config = RunConfig(model_name="minilm", **values).resolve()
+        return make_policy(config, Stack(tuple(range(30)), 30, (1,) * 30, lambda: (1.0,) * 30, 100))
+
+    with pytest.raises(ConfigError, match=r"takes 0\.60 of a full one at least.* 0\.61 or more"):
+        made(budget=0.5)
+    with pytest.raises(ConfigError, match="every 1 steps"):
+        made(budget=0.9, refresh_every=1)
+    with pytest.raises(ConfigError, match=r"budget of 0\.02"):
+        made(budget=0.02, settle_after=0.1, cache_prefix=True)
+    for fine in ({"budget": 0.61}, {"budget": 0.5, "refresh_every": 20}, {"budget": 0.1, "settle_after": 0.1, "cache_prefix": True}):
+        made(**fine)
 
 
 def test_parts_of_layers_cost_their_layers_depth():

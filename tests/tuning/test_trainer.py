@@ -83,6 +83,26 @@ def test_a_step_that_was_too_large_is_done_in_smaller_parts_and_is_the_same(impo
         assert known == pytest.approx([score for score in theirs.scores if score is not None], rel=1e-3)
 
 
+@pytest.mark.parametrize("per_device", [2, 6])
+def test_layers_are_tried_on_the_whole_batch_however_it_is_cut(per_device):
+    """The importance after the trial: with the last part alone, of the shortest rows, it would be another."""
+    found = []
+    for tokens in (4096, 16):
+        model = with_adapter(tiny_model("llama"))
+        config = RunConfig(
+            model_name="minilm", batch_size=6, per_device_train_batch_size=per_device, max_steps=12, device="cpu",
+            dtype="float32", warmup_steps=0, learning_rate=1e-2,
+        ).resolve()  # fmt: skip
+        callback = LayerwiseCallback("ist")
+        StepTrainer(
+            model=model, args=arguments(config, choose_device("cpu", "float32"), 12), rows=rows(), pad_token_id=0,
+            most_tokens=tokens, check=lambda: None, callbacks=[callback],
+        ).train()  # fmt: skip
+        found.append(callback.policy.importance.tolist())
+    assert any(found[0])
+    assert found[1] == pytest.approx(found[0], rel=1e-3)
+
+
 def test_one_row_that_is_too_large_ends_it():
     with pytest.raises(RuntimeError, match="allocate"):
         trained(3)

@@ -1,0 +1,158 @@
+"""LayerwiseCallback in scripts of other people: what they do that our own runs never do."""
+
+from __future__ import annotations
+
+import shutil
+from types import SimpleNamespace
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainerCallback
+
+from irtuning.errors import ModelError
+from irtuning.tuning.callback import LayerwiseCallback
+from irtuning.tuning.layers import find_layers
+from tests.conftest import FAMILIES, tiny_model, with_adapter
+from tests.tuning.test_callback import data, trainer
+
+
+@pytest.mark.parametrize("importance", ["gradient", "cosine", "weight"])
+def test_layers_without_adapters_are_never_chosen(tmp_path, importance):
+    """They are never measured, so their score would stay the highest: the head alone would train."""
+    lora = LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["q_proj", "v_proj"], layers_to_transform=[1, 2, 3])
+    steps = []
+    callback = LayerwiseCallback("ir", importance=importance, emit=steps.append)
+    trainer(tmp_path, [callback], model=get_peft_model(tiny_model("llama"), lora), max_steps=8).train()
+    assert [layer.depth for layer in callback.layers] == [1, 2, 3]
+    assert all(s.selected == s.moved and len(s.scores) == 3 for s in steps)
+    assert any(s.selected for s in steps)
+
+
+def test_one_process_on_several_gpus_is_refused_with_a_way_out():
+    with pytest.raises(ModelError, match="accelerate launch"):
+        LayerwiseCallback("ir").on_train_begin(SimpleNamespace(n_gpu=2), None, None, model=tiny_model("bert"))
+
+
+def test_a_training_after_an_interrupted_one_begins_from_all_layers(tmp_path):
+    class Interrupts:
+        times = 0
+
+        def __call__(self, step):
+            self.times += 1
+            if self.times == 2:
+                raise KeyboardInterrupt
+
+    callback = LayerwiseCallback("ir", emit=Interrupts())
+    run = trainer(tmp_path, [callback], max_grad_norm=0.7)
+    with pytest.raises(KeyboardInterrupt):
+        run.train()
+    seen = {}
+
+    class Watch(TrainerCallback):
+        def on_step_end(self, args, state, control, model, **kwargs):
+            seen.update(hooks=len(model._forward_hooks), units=[len(layer.parameters) for layer in callback.layers])
+
+    run.add_callback(Watch())
+    run.train()
+    assert seen["hooks"] == 1
+    assert len(set(seen["units"])) == 1
+    assert len(seen["units"]) == 4
+    assert run.args.max_grad_norm == 0.7
+    assert not run.model._forward_hooks
+
+
+def test_a_clipping_that_was_none_comes_back_as_none(tmp_path):
+    run = trainer(tmp_path, [LayerwiseCallback("ir")], max_grad_norm=None)
+    run.train()
+    assert run.args.max_grad_norm is None
+
+
+def test_trying_layers_needs_the_models_own_loss(tmp_path):
+    with pytest.raises(ModelError, match="labels"):
+        trainer(tmp_path, [LayerwiseCallback("ist")], label_smoothing_factor=0.1).train()
+
+
+def test_without_the_models_own_loss_tokens_are_counted_all_the_same(tmp_path):
+    steps = []
+    trainer(tmp_path, [LayerwiseCallback("ir", emit=steps.append)], label_smoothing_factor=0.1).train()
+    assert [(s.loss, s.tokens) for s in steps] == [(None, 32)] * 5
+
+
+def causal(tmp_path, callback, **arguments) -> Trainer:
+    torch.manual_seed(0)
+    config = AutoConfig.for_model("llama", **FAMILIES["llama"])
+    model = get_peft_model(AutoModelForCausalLM.from_config(config), LoraConfig(task_type="CAUSAL_LM", r=2))
+    run = trainer(tmp_path, [callback], model=model, **arguments)
+    # Some rows ask for fewer tokens than others.
+    run.train_dataset = [
+        {**row, "labels": [-100] * (i % 5) + row["input_ids"][i % 5 :]} for i, row in enumerate(data())
+    ]
+    return run
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_the_loss_of_a_language_model_is_the_one_that_the_trainer_logs(tmp_path, times):
+    steps = []
+    run = causal(
+        tmp_path, LayerwiseCallback("full", emit=steps.append), gradient_accumulation_steps=times,
+        logging_strategy="steps", logging_steps=1,
+    )
+    run.train()
+    logged = [entry["loss"] for entry in run.state.log_history if "loss" in entry]
+    assert [s.loss for s in steps] == pytest.approx(logged, rel=1e-3)
+
+
+def test_layers_are_tried_on_a_language_model_with_the_same_loss(tmp_path):
+    callback = LayerwiseCallback("ist")
+    run = causal(tmp_path, callback, gradient_accumulation_steps=2, max_steps=12)
+    told = {}
+
+    class Watch(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            if state.global_step == 10:
+                reward = callback.policy.reward
+                callback.policy.reward = lambda losses: (told.update(losses=losses), reward(losses))
+
+    run.add_callback(Watch())
+    run.train()
+    # A random model of 160 tokens: the mean loss of a token is near log 160, whatever is damped.
+    assert told["losses"] == pytest.approx([5.08] * 3, abs=0.4)
+
+
+def test_the_methods_state_travels_with_a_checkpoint_that_is_moved(tmp_path):
+    whole, resumed = [], []
+    options = {"save_strategy": "steps", "save_steps": 3, "max_steps": 6}
+    trainer(tmp_path / "first", [LayerwiseCallback("ir", emit=whole.append)], **options).train()
+    shutil.move(tmp_path / "first" / "checkpoint-3", tmp_path / "moved")
+    again = trainer(tmp_path / "second", [LayerwiseCallback("ir", emit=resumed.append)], **options)
+    again.train(resume_from_checkpoint=str(tmp_path / "moved"))
+    assert [s.selected for s in resumed] == [s.selected for s in whole[3:]]
+    assert [s.scores for s in resumed] == [s.scores for s in whole[3:]]
+
+
+def test_a_checkpoint_of_another_method_is_said_to_hold_nothing(tmp_path, caplog):
+    options = {"save_strategy": "steps", "save_steps": 2, "max_steps": 4}
+    trainer(tmp_path / "first", [LayerwiseCallback("ir")], **options).train()
+    steps = []
+    again = trainer(tmp_path / "second", [LayerwiseCallback("rst", emit=steps.append)], **options)
+    again.train(resume_from_checkpoint=str(tmp_path / "first" / "checkpoint-2"))
+    assert "begins anew" in caplog.text
+    assert [s.step for s in steps] == [3, 4]
+
+
+def test_a_reference_pass_with_adapters_switched_off_thaws_nothing(tmp_path):
+    class AgainstReference(Trainer):
+        def compute_loss(self, model, inputs, **kwargs):
+            with torch.no_grad(), model.disable_adapter():
+                reference = model(**inputs).logits
+            found = model(**inputs)
+            return found.loss + 0.1 * (found.logits - reference).square().mean()
+
+    steps = []
+    usual = trainer(tmp_path, [], model=with_adapter(tiny_model("llama")), gradient_accumulation_steps=2)
+    AgainstReference(
+        model=usual.model, args=usual.args, train_dataset=data(), callbacks=[LayerwiseCallback("rst", emit=steps.append)]
+    ).train()
+    assert len(find_layers(usual.model)) == 4
+    assert all(s.selected == s.moved and len(s.selected) == 1 for s in steps)
