@@ -33,10 +33,11 @@ from irtuning.ui.theme import FAVICON, STYLES, head, theme
 def build_studio() -> Studio:
     """The parts that the pages work with."""
     store = RunStore.default(recorded=RECORDED)
+    shelf = AdapterShelf(store)
     return Studio(
         store=store,
-        launcher=LocalLauncher(store),
-        shelf=AdapterShelf(store),
+        launcher=LocalLauncher(store, make_room=shelf.make_room),
+        shelf=shelf,
         probe=MachineProbe(),
         paths_allowed=local_paths_allowed,
     )

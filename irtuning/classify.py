@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from irtuning.catalogue import MODELS
 from irtuning.errors import AdapterError, ConfigError, CorpusError
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from irtuning.runs.store import RunStore
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
+LARGE_M = 1000.0
+"""Millions of parameters from which a model classifies on a GPU where there is one."""
 SHIPPED = "minilm-starter"
 """Name of the adapter that comes with the studio and is used where none is named."""
 
@@ -81,6 +85,11 @@ class Classifier:
             bits=bits,
         )
         self._model = load_adapter(base, folder)
+
+    @property
+    def device(self) -> str:
+        """Where it computes: cpu, cuda or mps."""
+        return self._device.device
 
     def classify(self, before: str, after: str) -> dict[str, Any]:
         """The intention of one revision.
@@ -212,14 +221,31 @@ class AdapterShelf:
         return {"label": answer.pop("label"), "probabilities": answer.pop("probabilities"), "adapter": name, **answer}
 
     def classifier(self, name: str) -> Classifier:
-        """The classifier of an adapter; the last one used stays loaded, on the CPU."""
+        """The classifier of an adapter; the last one used stays loaded: on the CPU, or where it is large on the fastest device.
+
+        Raises:
+            AdapterError: no adapter has this name, or its model is larger than the memory that is left.
+        """
+        from irtuning.tuning.card import read_origin
+
         folder = self.folder(name)
+        model = read_origin(folder).model_name
         changed = (folder / "adapter_model.safetensors").stat().st_mtime if folder.is_dir() else 0.0
         with self._lock:
             if self._loaded is None or self._loaded[:2] != (name, changed):
                 self._loaded = None
-                self._loaded = (name, changed, Classifier(folder, device="cpu"))
+                _refuse_without_memory(model)
+                self._loaded = (name, changed, Classifier(folder, device="auto" if is_large(model) else "cpu"))
             return self._loaded[2]
+
+    def make_room(self) -> None:
+        """Lets go of a classifier that holds a GPU's memory: a run is about to start there."""
+        with self._lock:
+            if self._loaded is not None and self._loaded[2].device != "cpu":
+                self._loaded = None
+                import torch
+
+                torch.cuda.empty_cache()
 
     def _folders(self) -> list[tuple[str, Path, bool]]:
         own: list[tuple[str, Path, bool]] = []
@@ -234,6 +260,25 @@ class AdapterShelf:
             if (folder / "irtuning.json").is_file()
         ]
         return own + shipped
+
+
+def is_large(model_name: str) -> bool:
+    """Whether a model of the catalogue is too slow on a CPU to be kept there; one that it does not know counts as small."""
+    entry = MODELS.get(model_name)
+    return entry is not None and entry.loaded_m >= LARGE_M
+
+
+def _refuse_without_memory(model_name: str) -> None:
+    """Spares the app a death by a model that cannot fit: its weights in bfloat16 against what this machine has left."""
+    from irtuning.tuning.device import choose_device
+
+    if not is_large(model_name) or choose_device().device != "cpu":
+        return
+    need, left = MODELS[model_name].loaded_m * 2e6 / 2**30, psutil.virtual_memory().available / 2**30
+    if need > left:
+        raise AdapterError(
+            f"Its model takes {need:.0f} GiB, and {left:.0f} are left on this machine.", "Choose an adapter of a smaller one."
+        )
 
 
 def _private_model_path(adapter: Path) -> str | None:

@@ -147,7 +147,7 @@ class RunConfig(BaseModel):
     after_column: str | None = Field(None, description="Column of the text after; unset: `after`.")
     label_column: str | None = Field(None, description="Column of the intention; unset: `label`.")
     doc_column: str | None = Field(
-        None, description="Column of the document or writer; unset: `doc_id` where there is one."
+        None, description="Column of the document or writer; unset: one that is called so; empty: none."
     )
 
     @field_validator("layers")

@@ -31,8 +31,13 @@ class Header {
     this.bar = this.progress.appendChild(node("div"));
     this.said = node("div", "irl-said");
     this.said.setAttribute("role", "status");
+    // Beside what is read aloud, not in it: it changes every second.
+    this.since = node("span", "irl-since");
+    this.since.setAttribute("aria-hidden", "true");
+    this.saying = node("div", "irl-saying");
+    this.saying.append(this.said, this.since);
     this.notices = node("ul", "irl-notices");
-    place.append(line, this.progress, this.said, this.notices);
+    place.append(line, this.progress, this.saying, this.notices);
   }
 
   button(text, extra, action) {
@@ -58,10 +63,12 @@ class Header {
     this.bar.style.width = `${percent}%`;
     this.progress.setAttribute("aria-valuenow", String(percent));
     this.progress.hidden = ENDED.includes(state) || head.recorded;
-    const words = error || (ENDED.includes(state) ? endingWords(state, ending) : phaseWords(state, phase, series, elapsed));
+    const before = error || ENDED.includes(state) ? "" : phaseWords(state, phase, series);
+    const words = error || before || (ENDED.includes(state) ? endingWords(state, ending) : "");
     say(this.said, words);
-    this.said.hidden = !words;
-    this.said.classList.toggle("irl-alarm", Boolean(error) || state === "failed" || state === "lost");
+    say(this.since, before && elapsed >= 0 ? duration(elapsed) : "");
+    this.saying.hidden = !words;
+    this.saying.classList.toggle("irl-alarm", Boolean(error) || state === "failed" || state === "lost");
     const going = !head.recorded && (state === "running" || state === "queued");
     this.stop.hidden = !stoppable || !going;
     this.stop.disabled = stopping;
@@ -107,13 +114,12 @@ function facts({ head, state, series, elapsed, ending }) {
   return list.filter(Boolean);
 }
 
-function phaseWords(state, phase, series, elapsed) {
+function phaseWords(state, phase, series) {
   if (state === "queued") return "";
   if (!phase || (phase.name === "training" && series.last > 0)) return "";
   const usual = PHASES[phase.name] || phase.name;
   const said = phase.name === "waiting" ? phase.text || usual : [usual, phase.text].filter(Boolean).join(": ");
-  const words = said.replace(/[.…\s]+$/, "");
-  return elapsed >= 0 ? `${words} … ${duration(elapsed)}` : `${words} …`;
+  return `${said.replace(/[.…\s]+$/, "")} …`;
 }
 
 function endingWords(state, ending) {

@@ -1,20 +1,22 @@
 """What changed between two texts: the words that went and came, and numbers that describe the edit.
 
 Pure functions of two strings; knows no corpus and no model. A word is a run of letters and digits (a CJK character by
-itself), a mark of punctuation is a word of its own; white space belongs to the word that follows it.
+itself), with the accents and vowel signs that stand on them; a mark of punctuation is a word of its own, and so is an emoji,
+however many characters it is made of. White space belongs to the word that follows it.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from difflib import SequenceMatcher
 from math import log1p
 from typing import Literal
 
+import regex
+
 Op = Literal["equal", "delete", "insert"]
 
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+(?:['’\-]\w+)*|[^\w\s]")
+_WORD = regex.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]\p{M}*|[\w\p{N}]+(?:['’\-][\w\p{N}]+)*|(?!\s)\X")
 _FUNCTION_WORDS = """
 a an the this that these those it its he she they we you i him her them us me his their our your my of in on at
 by for to from with as into over about than and or but so if nor yet is are was were be been being am do does

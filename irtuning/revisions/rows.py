@@ -28,7 +28,7 @@ class Revision:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns hold what; None: find it by its usual names."""
+    """Which columns hold what; None: find it by its usual names. An empty `doc`: no column names documents."""
 
     before: str | None = None
     after: str | None = None
@@ -69,7 +69,8 @@ def read_rows(path: Path | str, columns: Columns | None = None) -> list[Revision
 def merge_columns(columns: Columns, defaults: Mapping[str, str]) -> Columns:
     """Columns somebody named, where nobody did the catalogue's."""
     usual = {"doc" if key == "doc_id" else key: value for key, value in defaults.items()}
-    return Columns(**{f.name: getattr(columns, f.name) or usual.get(f.name) for f in fields(Columns)})
+    named = {f.name: getattr(columns, f.name) for f in fields(Columns)}
+    return Columns(**{name: usual.get(name) if value is None else value for name, value in named.items()})
 
 
 def _resolve(table: Table, columns: Columns, *, needs_label: bool = True) -> Columns:
@@ -81,7 +82,8 @@ def _resolve(table: Table, columns: Columns, *, needs_label: bool = True) -> Col
         named = getattr(columns, field.name)
         if named and named not in table.columns:
             raise CorpusError(f"{table.source!r} has no column {named!r}; {there}.", "Name one of these.")
-        values[field.name] = named or getattr(guessed, field.name)
+        unnamed = field.name == "doc" and named == ""
+        values[field.name] = None if unnamed else named or getattr(guessed, field.name)
         if values[field.name] is None and (
             field.name in ("before", "after") or (field.name == "label" and needs_label)
         ):

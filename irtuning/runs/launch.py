@@ -42,6 +42,7 @@ class LocalLauncher:
         grace: how long a run may take to stop by itself.
         clock: seconds since 1970.
         poll_seconds: between two looks at the store.
+        make_room: called when a run starts, for those who hold memory that it may need.
     """
 
     def __init__(
@@ -52,9 +53,10 @@ class LocalLauncher:
         grace: Grace = GRACE,
         clock: Callable[[], float] = time.time,
         poll_seconds: float = POLL_SECONDS,
+        make_room: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._command, self._grace = store, tuple(command), grace
-        self._clock, self._poll_seconds = clock, poll_seconds
+        self._clock, self._poll_seconds, self._make_room = clock, poll_seconds, make_room
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._thread: threading.Thread | None = None
         self._complained = ""
@@ -198,6 +200,8 @@ class LocalLauncher:
         self._children[run] = child
         # Claimed for it at once, so that nobody starts a second one while Python starts.
         claim(folder, child.pid)
+        # While it imports what it needs, which takes longer.
+        self._make_room()
 
 
 def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:

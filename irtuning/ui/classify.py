@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from irtuning import catalogue
+from irtuning.classify import is_large
 from irtuning.errors import StudioError
 from irtuning.revisions.corpora import label_meanings
 from irtuning.ui.marks import marked
@@ -51,7 +52,9 @@ class ClassifyPage:
 
     def warm(self, adapter: str | None) -> None:
         """Loads the chosen adapter, so that the first answer comes at once; what is wrong with it is told when it is used."""
-        if adapter:
+        models = {entry["id"]: entry["model"] for entry in self._studio.shelf.list()}
+        # A large model is worth its minutes and its memory only once somebody asks it something.
+        if adapter and not is_large(models.get(adapter, "")):
             try:
                 self._studio.shelf.classify(*EXAMPLES[0][1:], adapter=adapter)
             except StudioError:

@@ -28,6 +28,7 @@ PREVIEW_ROWS = 5
 PREVIEW_CHARACTERS = 160
 LARGEST_READ_BYTES = 20_000_000
 """A named file above this is not read only to estimate a run."""
+UPLOADS = ".uploads"
 UNUSED_SECONDS = 7 * 24 * 3600
 """How long an uploaded file is kept that no run was made on."""
 USUAL = {"before": "before", "after": "after", "label": "label", "doc": "doc_id"}
@@ -38,7 +39,7 @@ def keep(upload: Path, home: Path) -> Path:
     """A copy of an uploaded file that outlives the visit, among the runs but none of them; the same content is kept once."""
     digest = hashlib.sha256(upload.read_bytes()).hexdigest()[:16]
     name = re.sub(r"[^\w.-]+", "-", upload.name)[-80:].lstrip(".-") or f"corpus{upload.suffix}"
-    target = home / ".uploads" / digest / name
+    target = home / UPLOADS / digest / name
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = target.with_name(f".{target.name}.part")
@@ -46,6 +47,12 @@ def keep(upload: Path, home: Path) -> Path:
         scratch.replace(target)
     os.utime(target.parent)
     return target
+
+
+def uploaded(name: str, home: Path) -> bool:
+    """Whether a corpus is a file that `keep` kept."""
+    path = existing(name)
+    return path is not None and path.resolve().is_relative_to((home / UPLOADS).resolve())
 
 
 def forget_unused(home: Path, used: Collection[str], *, older_than: float = UNUSED_SECONDS) -> None:
@@ -56,7 +63,7 @@ def forget_unused(home: Path, used: Collection[str], *, older_than: float = UNUS
     """
     # Whatever way leads to it, a file is known by its content's folder.
     digests = {Path(path).parent.name for path in used}
-    for folder in (home / ".uploads").glob("*"):
+    for folder in (home / UPLOADS).glob("*"):
         with contextlib.suppress(OSError):
             if folder.name not in digests and time.time() - folder.stat().st_mtime > older_than:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -100,9 +107,9 @@ def summary(corpus: Corpus) -> str:
 
 
 def columns_for_config(columns: Columns) -> dict[str, str | None]:
-    """RunConfig's column fields, left out where the file uses the usual names."""
+    """RunConfig's column fields, left out where the file uses the usual names; that there are no documents is said."""
     chosen = {"before": columns.before, "after": columns.after, "label": columns.label, "doc": columns.doc}
-    return {f"{key}_column": value for key, value in chosen.items() if value and value != USUAL[key]}
+    return {f"{key}_column": value for key, value in chosen.items() if value is not None and value != USUAL[key]}
 
 
 def sizes_of(name: str, columns: Columns, *, use_instruction: bool) -> Sizes | None:

@@ -232,7 +232,7 @@ def read(
             given[key] = value
     named = {"model_name": name or None, "dataset_name": (corpus or "").strip() or None, **(columns or {})}
     try:
-        return parse_config({**{key: value for key, value in named.items() if value}, **given})
+        return parse_config({**{key: value for key, value in named.items() if value is not None}, **given})
     except ConfigError as error:
         raise ConfigError(_as_labelled(error.what), error.advice) from None
 

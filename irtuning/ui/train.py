@@ -112,7 +112,7 @@ def train_page(studio: Studio) -> TrainPage:
     first = RunConfig().with_preset(catalogue.DEFAULT_PRESET)
     with gr.Row(elem_id="ir-train", elem_classes="ir-page"):
         with gr.Column(elem_id="ir-form", elem_classes="ir-panel", min_width=0):
-            chosen = presets(studio.probe.known())
+            chosen = presets(studio.probe.known(), free=studio.paths_allowed())
             rows = _rows(first, studio.paths_allowed())
             own = own_corpus(studio)
             folded = []

@@ -35,7 +35,8 @@ def test_the_address_follows_the_pages_and_leads_back(visit):
 @pytest.mark.parametrize("query", ["", "?page=runs", f"?page=runs&run={RECORDED}", "?page=classify"])
 def test_a_phone_never_scrolls_sideways_and_cuts_no_tab(visit, query):
     page = visit(query, width=390, height=844)
-    page.wait_for_timeout(2500)
+    expect(page.get_by_role("tab")).to_have_count(3, timeout=PATIENCE)
+    page.wait_for_load_state("networkidle")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for tab in page.get_by_role("tab").all():
         box = tab.bounding_box()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from urllib.parse import urlparse
 
 import numpy as np
@@ -12,6 +13,7 @@ from playwright import sync_api
 from irtuning import events
 from irtuning.insight.columns import merge_columns
 from irtuning.insight.history import RunHistory
+from irtuning.runs.process import claim
 from irtuning.ui import live
 from irtuning.ui.answers import step_row, whole
 from tests.browser.live_serving import live_run, served
@@ -293,8 +295,23 @@ def test_a_run_whose_process_is_gone_is_lost_with_advice(visit, follow):
     expect(page.locator(".irl-said")).to_contain_text("Run it again with the same settings.")
 
 
-def test_before_training_the_phase_is_told_with_its_seconds(visit, home):
-    write_run(home, "slow-stoat-0001", iter(list(simulate(steps=3))[:2]))
+def test_before_training_the_phase_is_said_once_and_its_seconds_run_beside_it(visit, home):
+    claim(write_run(home, "slow-stoat-0001", iter(list(simulate(steps=3))[:2])))
+    page = visit("slow-stoat-0001")
+    expect(page.locator(".irl-name")).to_have_text("slow-stoat")
+    expect(page.locator(".irl-badge")).to_have_text("running")
+    said, since = page.locator("[role=status].irl-said"), page.locator(".irl-since")
+    expect(said).to_contain_text("…")
+    expect(since).to_have_text(re.compile(r"\d+ s$"))
+    first, words = since.inner_text(), said.inner_text()
+    expect(since).not_to_have_text(first)
+    assert said.inner_text() == words
+    assert not re.search(r"\d", words), "a screen reader would read it anew each second"
+    expect(page.locator(".irl-body")).to_be_hidden()
+
+
+def test_a_run_that_waits_shows_its_name_and_no_picture(visit, home):
+    write_run(home, "slow-stoat-0001", iter(list(simulate(steps=3))[:1]))
     page = visit("slow-stoat-0001")
     expect(page.locator(".irl-name")).to_have_text("slow-stoat")
     expect(page.locator(".irl-badge")).to_have_text("waiting")

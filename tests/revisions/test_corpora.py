@@ -237,3 +237,12 @@ def test_labels_of_a_known_set_stand_in_its_order_and_have_meanings(tmp_path):
     }
     assert all(label_meanings(catalogue.EREVISE_LABELS).values())
     assert all(label_meanings(catalogue.ITERATER_LABELS).values())
+
+
+def test_documents_that_are_said_to_be_none_are_not_guessed_again(tmp_path):
+    some = [{**row, "author": row["doc_id"]} for row in rows(100)]
+    path = str(save(tmp_path / "mine.jsonl", some))
+    assert not any("names no documents" in n for n in load_corpus(path).notices)
+    corpus = load_corpus(path, Columns(doc=""))
+    assert any("names no documents" in n for n in corpus.notices)
+    assert not any(r.doc_id for r in corpus.train)

@@ -9,7 +9,7 @@ from irtuning.insight.estimate import Sizes
 from irtuning.revisions.corpora import Columns, load_corpus, read_table
 from irtuning.runs.store import RunStore
 from irtuning.ui.corpus import columns_for_config, forget_unused, keep, preview, sizes_of, summary
-from irtuning.ui.own_corpus import SAMPLE, checked, describe
+from irtuning.ui.own_corpus import SAMPLE, checked, describe, named
 
 
 @pytest.fixture
@@ -81,6 +81,7 @@ def test_needed_columns_are_asked_for_by_name(mine):
 
 def test_only_unusual_columns_are_in_the_request():
     assert columns_for_config(Columns("before", "after", "label", "doc_id")) == {}
+    assert columns_for_config(named("old", "after", "why", "")) == {"before_column": "old", "label_column": "why", "doc_column": ""}
     assert columns_for_config(Columns("old", "after", "why", None)) == {"before_column": "old", "label_column": "why"}
 
 

@@ -18,6 +18,12 @@ def test_a_small_gpu_is_told_how_much_is_missing():
     assert cannot(catalogue.PRESETS["paper"], SMALL).endswith("GB on the GPU")
 
 
+def test_a_public_host_offers_only_what_comes_along_whatever_its_gpu():
+    assert cannot(catalogue.PRESETS["paper"], LARGE, free=False) == "not on this host"
+    assert cannot(catalogue.PRESETS["real-llm"], LARGE, free=False) == ""
+    assert cards(LARGE, free=False).count(" disabled") == 1
+
+
 @pytest.mark.parametrize("name", ["thirty-seconds", "real-llm"])
 def test_the_others_run_everywhere(name):
     assert cannot(catalogue.PRESETS[name], None) == ""

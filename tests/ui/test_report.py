@@ -75,3 +75,11 @@ def test_settings_say_which_were_chosen():
     assert ">no<" in made
     assert "Seed" not in made
     assert "cache" in made
+
+
+def test_a_public_page_keeps_the_rows_of_an_uploaded_file_to_itself():
+    row = {"before": "a secret", "after": "the secret", "label": "clarity", "predicted": "<fluency>", "probability": 0.9}
+    found = {**metrics(0.01, 0.09, 0.05), "wrong": [row]}
+    assert "secret" not in report({"dataset_name": "mine.csv"}, found, public=True)
+    assert "secret" in report({"dataset_name": "mine.csv"}, found)
+    assert "secret" in report({"dataset_name": "starter"}, found, public=True)
