@@ -242,10 +242,10 @@ class AdapterShelf:
         """Lets go of a classifier that holds a GPU's memory: a run is about to start there."""
         with self._lock:
             if self._loaded is not None and self._loaded[2].device != "cpu":
-                self._loaded = None
-                import torch
+                from irtuning.tuning.device import give_back_memory
 
-                torch.cuda.empty_cache()
+                place, self._loaded = self._loaded[2].device, None
+                give_back_memory(place)
 
     def _folders(self) -> list[tuple[str, Path, bool]]:
         own: list[tuple[str, Path, bool]] = []

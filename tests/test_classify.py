@@ -130,12 +130,15 @@ def device(kind):
 
 def test_a_large_model_classifies_on_the_gpu_and_leaves_it_to_a_run(large_shelf, monkeypatch):
     monkeypatch.setattr("irtuning.tuning.device.choose_device", device("cuda"))
+    given_back = []
+    monkeypatch.setattr("irtuning.tuning.device.give_back_memory", given_back.append)
     small = large_shelf.classifier("minilm-otter-0001")
     large_shelf.make_room()
     assert large_shelf.classifier("minilm-otter-0001") is small
     large = large_shelf.classifier("llama3-otter-0001")
     assert Elsewhere.asked == ["cpu", "auto"]
     large_shelf.make_room()
+    assert given_back == ["cuda"]
     assert large_shelf.classifier("llama3-otter-0001") is not large
 
 

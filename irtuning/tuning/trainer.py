@@ -142,9 +142,7 @@ class StepTrainer(Trainer):
         if not out_of_memory(error) or self._most_tokens <= longest or self.args.world_size > 1:
             raise error
         self._most_tokens = max(longest, self._most_tokens // 2)
-        if self.args.device.type == "cuda":
-            torch.cuda.empty_cache()
-        give_back_memory()
+        give_back_memory(self.args.device.type)
         self._notify(
             f"The memory ran out: from here on at most {self._most_tokens} tokens are computed at once; the step stays the same."
         )

@@ -14,20 +14,16 @@ from typing import Any, Protocol
 
 import gradio as gr
 
-from irtuning import catalogue
 from irtuning.config import RunConfig, parse_config
 from irtuning.errors import AdapterError, ConfigError, RevisionError, RunError, StudioError
 from irtuning.revisions.encoding import check_pair
-from irtuning.runs.description import local_path
 from irtuning.runs.launch import LocalLauncher
 from irtuning.runs.store import RunStore
 from irtuning.ui.host import local_paths_allowed
+from irtuning.ui.limits import refuse_when_full, strict
 
 LONGEST_NAME = 500
 """Characters in a name of a model, a corpus, a column or an adapter."""
-STRICT_CAPS = {"max_steps": 300, "max_length": 256, "batch_size": 32, "lora_r": 64, "bottleneck_width": 256,
-               "tokens_per_micro_batch": 4096}
-"""Most of each that a public host takes."""
 _log = logging.getLogger(__name__)
 
 
@@ -84,6 +80,8 @@ class Endpoints:
         """
         with _told():
             request = checked_request(config, paths_allowed=self._paths_allowed())
+            if not self._paths_allowed():
+                refuse_when_full(self._store.list())
             owner = secrets.token_urlsafe(18)
             return {**self._launcher.submit(request, owner=owner), "owner": owner}
 
@@ -161,42 +159,6 @@ def checked_request(config: Any, *, paths_allowed: bool) -> RunConfig:
             raise ConfigError(f"The setting {name!r} takes one value, no list and no object.")
     request = parse_config(config)
     return request if paths_allowed else strict(request)
-
-
-def bounded(request: RunConfig) -> RunConfig:
-    """A request with its steps under a public host's cap, however many its epochs would take."""
-    most = STRICT_CAPS["max_steps"]
-    return request.model_copy(update={"step_limit": min(request.step_limit or most, most)})
-
-
-def strict(request: RunConfig) -> RunConfig:
-    """A request as a public host takes it: names of the catalogue, sizes under its caps, steps always bounded.
-
-    Raises:
-        ConfigError: it asks for something else.
-    """
-    resolved = request.resolve()
-    if resolved.model_name not in catalogue.EMBEDDED:
-        raise ConfigError(
-            "On this host only the models that come with it can be trained.",
-            f"Choose one of {', '.join(catalogue.EMBEDDED)}.",
-        )
-    if local_path(resolved.dataset_name, catalogue.CORPORA) or resolved.dataset_name not in catalogue.CORPORA:
-        raise ConfigError(
-            "On this host only the corpora of the list can be trained on.",
-            f"Choose one of {', '.join(catalogue.CORPORA)}.",
-        )
-    for name, most in STRICT_CAPS.items():
-        value = getattr(resolved, name)
-        if value is not None and value > most:
-            raise ConfigError(
-                f"{name.replace('_', ' ').capitalize()}: this host takes {most} at most, not {value}.",
-                "Choose less, or run the studio on a machine of your own.",
-            )
-    if resolved.report_to != "none":
-        raise ConfigError("This host reports to nobody.", "Leave report to away, or run the studio on a machine of your own.")
-    # Nobody but the host could resume a run here, so no checkpoints are written.
-    return bounded(request).model_copy(update={"save_steps": 0})
 
 
 @contextmanager

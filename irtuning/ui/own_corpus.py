@@ -10,7 +10,8 @@ import gradio as gr
 
 from irtuning.errors import CorpusError, StudioError
 from irtuning.revisions.corpora import Columns, guess_columns, load_corpus, read_table
-from irtuning.ui.corpus import SUFFIXES, columns_for_config, forget_unused, keep, preview, summary
+from irtuning.ui.corpus import LARGEST_READ_BYTES, SUFFIXES, columns_for_config, forget_unused, keep, preview, summary
+from irtuning.ui.limits import refuse_large
 from irtuning.ui.parts import static, warning
 from irtuning.ui.studio import QUIET, Studio
 from irtuning.ui.words import text
@@ -76,6 +77,8 @@ def own_corpus(studio: Studio) -> OwnCorpus:
         if not upload_path:
             return [gr.skip()] * 8
         try:
+            if not studio.paths_allowed() and Path(upload_path).stat().st_size > LARGEST_READ_BYTES:
+                refuse_large(None)
             path = keep(Path(upload_path), studio.store.home)
             forget_unused(studio.store.home, studio.store.corpora())
             names, rows = read_table(path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from irtuning.ui.studio import QUIET, Studio
 from irtuning.ui.train import TrainPage
 from irtuning.ui.words import text
 
+DOWNLOAD = "irtuning-download-"
 KEEP_RUN = "(run) => irtuning.keep('runs', run ? {run} : {})"
 
 
@@ -152,8 +155,11 @@ def request_of(studio: Studio, run: str) -> tuple[RunConfig, str]:
 
 
 def _download(studio: Studio, run: str, what: str) -> Path:
-    """A file for the visitor, made in a temporary folder of its own."""
-    folder = Path(tempfile.mkdtemp(prefix="irtuning-"))
+    """A file for the visitor, in a folder of its own; gradio copies it, so those of earlier visits can go."""
+    for old in Path(tempfile.gettempdir()).glob(f"{DOWNLOAD}*"):
+        if time.time() - old.stat().st_mtime > 3600:
+            shutil.rmtree(old, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=DOWNLOAD))
     if what == "adapter":
         return studio.store.zip_adapter(run, folder / f"{run}-adapter.zip")
     target = folder / f"{run}-events.jsonl"

@@ -42,7 +42,7 @@ def first_run(studio: Studio, asked: str) -> str:
 
 def build_ui(studio: Studio) -> gr.Blocks:
     """All pages and endpoints. Serve it with `theme.theme()`, `theme.STYLES` and `theme.head()`."""
-    with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as blocks:
+    with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as blocks:
         heading = static(_heading(""), elem_id="ir-heading")
         with gr.Tabs(selected="train", overflow_behavior="wrap", elem_id="ir-pages") as tabs:
             with gr.Tab("Train", id="train") as train_tab:

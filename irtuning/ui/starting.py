@@ -15,8 +15,8 @@ from irtuning.errors import ConfigError, ModelError
 from irtuning.hub import hub_answers
 from irtuning.insight.machine import model_here
 from irtuning.revisions.corpora import Columns
-from irtuning.ui.api import strict
 from irtuning.ui.corpus import sizes_of
+from irtuning.ui.limits import refuse_large, refuse_when_full, strict
 from irtuning.ui.presets import BRING_SMOLLM2, cannot
 from irtuning.ui.studio import Studio
 from irtuning.ui.words import plural
@@ -80,11 +80,14 @@ class Starter:
         if not free:
             # A file that was uploaded is the visitor's own; in all else a public host takes what its endpoints take.
             name = catalogue.DEFAULT_CORPUS if own_corpus else config.dataset_name
+            refuse_when_full(self._studio.store.list())
             taken = strict(config.model_copy(update={"dataset_name": name}))
             config = taken.model_copy(update={"dataset_name": config.dataset_name})
         columns = Columns(config.before_column, config.after_column, config.label_column, config.doc_column)
         resolved = config.resolve()
-        sizes_of(resolved.dataset_name or "", columns, use_instruction=bool(resolved.use_instruction))
+        sizes = sizes_of(resolved.dataset_name or "", columns, use_instruction=bool(resolved.use_instruction))
+        if own_corpus and not free:
+            refuse_large(sizes)
         entry = catalogue.MODELS.get(config.model_name or "")
         if entry and entry.gguf_file and self.where(entry.name) is None and not self._hub_answers():
             raise ModelError(

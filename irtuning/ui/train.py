@@ -17,8 +17,8 @@ from irtuning.config import RunConfig
 from irtuning.errors import ConfigError, StudioError
 from irtuning.insight.machine import Machine
 from irtuning.ui import form
-from irtuning.ui.api import bounded
 from irtuning.ui.forecast import forecast
+from irtuning.ui.limits import bounded
 from irtuning.ui.live import live_view
 from irtuning.ui.own_corpus import OwnCorpus, own_corpus
 from irtuning.ui.parts import note as told

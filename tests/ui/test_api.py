@@ -9,8 +9,6 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from irtuning import catalogue
-from irtuning.config import RunConfig
 from irtuning.errors import ConfigError
 from irtuning.events import Finished
 from irtuning.runs.launch import LocalLauncher
@@ -125,18 +123,6 @@ def test_a_public_host_refuses(values, sentence):
     with pytest.raises(ConfigError, match=sentence):
         api.checked_request(values, paths_allowed=False)
     assert api.checked_request(values, paths_allowed=True)
-
-
-def test_a_public_host_bounds_the_steps_of_every_run():
-    def steps(rows, **values):
-        return api.strict(RunConfig(**values)).resolve().steps(rows)
-
-    assert steps(447) == RunConfig().resolve().steps(447) == 168
-    assert steps(10_000) == steps(10_000, step_limit=9_999) == 300
-    assert steps(447, max_steps=20) == steps(447, step_limit=20) == 20
-    assert api.strict(RunConfig(save_steps=1)).save_steps == 0
-    for name in catalogue.EMBEDDED:
-        assert api.strict(RunConfig(model_name=name)).model_name == name
 
 
 # -- following and stopping -----------------------------------------------------------------------------------------

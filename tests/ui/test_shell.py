@@ -65,3 +65,7 @@ def test_leaving_the_app_says_how_to_stop_what_goes_on(tmp_path):
     (line,) = app.still_training(store)
     assert "live-otter-0002" in line
     assert "irtuning runs stop live-otter-0002" in line
+
+
+def test_what_visitors_fetched_does_not_pile_up(studio):
+    assert build_ui(studio).delete_cache == (3600, 24 * 3600)
