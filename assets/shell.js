@@ -7,19 +7,34 @@
   const studio = (window.irtuning = window.irtuning || {});
 
   /* --- the address ------------------------------------------------------------------------------------------------ */
-  const asked = new URLSearchParams(location.search);
+  const NAMES = ["run", "adapter", "step"];
   const kept = { train: {}, runs: {}, classify: {} };
-  let page = PAGES.includes(asked.get("page")) ? asked.get("page") : "train";
-  for (const name of ["run", "adapter"]) if (asked.get(name)) kept[page][name] = asked.get(name);
+  let page = read();
+  let later;
 
-  function write() {
+  /* Takes over what the address says; the page it names. */
+  function read() {
+    const said = new URLSearchParams(location.search);
+    const name = PAGES.includes(said.get("page")) ? said.get("page") : "train";
+    kept[name] = Object.fromEntries(NAMES.map((key) => [key, said.get(key)]).filter(([, value]) => value));
+    return name;
+  }
+
+  /* `push`: the browser's Back leads to what the address said before. */
+  function write(push = false) {
     const next = new URLSearchParams(location.search);
-    for (const name of ["page", "run", "adapter"]) next.delete(name);
+    for (const name of ["page", ...NAMES]) next.delete(name);
     if (page !== "train") next.set("page", page);
     for (const [name, value] of Object.entries(kept[page])) if (value) next.set(name, value);
     const query = next.toString();
-    history.replaceState(null, "", location.pathname + (query ? "?" + query : "") + location.hash);
+    if ("?" + query === (location.search || "?")) return;
+    history[push ? "pushState" : "replaceState"](null, "", location.pathname + (query ? "?" + query : "") + location.hash);
   }
+
+  window.addEventListener("popstate", () => {
+    page = read();
+    studio.open({ page, run: kept[page].run, adapter: kept[page].adapter, back: true });
+  });
 
   /* gradio opens its first tab before the one the address asks for; until that one is open, or somebody chose, the address stays. */
   let settled = page === PAGES[0];
@@ -32,8 +47,9 @@
   studio.page = (name) => {
     settled ||= name === page;
     if (!settled) return;
+    const push = name !== page;
     page = name;
-    write();
+    write(push);
     mark();
     window.dispatchEvent(new Event("resize")); // charts that were hidden measure themselves again
   };
@@ -52,9 +68,26 @@
     studio.open({ page: "train" });
   };
   studio.keep = (name, values) => {
-    kept[name] = values;
-    if (name === page) write();
+    const same = (kept[name].run || "") === (values.run || "");
+    kept[name] = same ? { ...values, step: kept[name].step } : values;
+    // The Train page shows whatever runs, so there is nothing to go back to.
+    if (name === page) write(name === "runs" && !same);
   };
+  const pageOf = (element) => (element.closest("#ir-runs") ? "runs" : "train");
+  /* The step of this run that the address points at, null where it points at none. */
+  studio.step = (element, run) => {
+    const { run: named, step } = kept[pageOf(element)];
+    return named === run ? Number(step) || null : null;
+  };
+  document.addEventListener("irtuning:pin", (event) => {
+    const name = pageOf(event.target);
+    const { run, step } = event.detail;
+    if (step) kept[name] = { run, step };
+    else delete kept[name].step;
+    // Held keys move faster than browsers let an address change.
+    clearTimeout(later);
+    later = setTimeout(() => name === page && write(), 250);
+  });
 
   /* --- small helpers ---------------------------------------------------------------------------------------------- */
   function node(tag, className, content) {

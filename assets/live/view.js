@@ -72,6 +72,7 @@ class View {
     this.head = { name: "", layers: 0, steps: 0 };
     this.series.clear(0, 0);
     Object.assign(this.cursor, { step: null, layer: null });
+    this.asked = (run && window.irtuning?.step?.(this.root, run)) || null;
     this.laid = "";
     this.whyStep = 0;
     this.why.forget();
@@ -225,7 +226,9 @@ class View {
   }
 
   pin(step, layer) {
+    this.asked = null;
     Object.assign(this.cursor, { step, layer });
+    this.root.dispatchEvent(new CustomEvent("irtuning:pin", { bubbles: true, detail: { run: this.run, step } }));
     this.key.pinned(step !== null, this.state === "running");
     this.draw("point");
     this.explain();
@@ -277,6 +280,10 @@ class View {
     const what = this.skeletonKey() === this.laid ? this.pending : "lay";
     this.pending = "";
     const began = performance.now();
+    if (this.asked && this.asked <= this.series.last) {
+      Object.assign(this.cursor, { step: this.asked, layer: null });
+      this.asked = null;
+    }
     this.show();
     if (what === "lay") await this.lay();
     else if (what === "paint") await this.chart.paint(this.series, this.cursor);

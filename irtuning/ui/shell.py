@@ -91,7 +91,8 @@ def _wire_bridge(
 ) -> None:
     def opened(event: gr.EventData) -> tuple[Any, ...]:
         page, run, adapter = (str(event._data.get(key) or "") for key in ("page", "run", "adapter"))
-        shown = runs.opened(run) if page == "runs" and run else [gr.skip()] * len(runs.outputs)
+        back = event._data.get("back") is True
+        shown = runs.opened(run) if page == "runs" and (run or back) else [gr.skip()] * len(runs.outputs)
         chosen = classify.choices(adapter) if page == "classify" else gr.skip()
         return gr.Tabs(selected=page if page in PAGES else "train"), *shown, chosen
 

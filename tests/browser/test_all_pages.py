@@ -32,6 +32,34 @@ def test_the_address_follows_the_pages_and_leads_back(visit):
     expect(page.locator("#live")).to_contain_text("brisk-otter", timeout=PATIENCE)
 
 
+def test_the_browsers_back_leads_from_a_run_to_the_list_and_on(visit):
+    page = visit()
+    page.get_by_role("tab", name="Runs").click()
+    page.locator(f"[data-run={RECORDED}]").click()
+    page.wait_for_function("(run) => location.search === `?page=runs&run=${run}`", arg=RECORDED)
+    expect(page.locator("#ir-back")).to_be_visible()
+    page.go_back()
+    expect(page.locator(f"[data-run={RECORDED}]")).to_be_visible()
+    assert page.evaluate("location.search") == "?page=runs"
+    page.go_back()
+    expect(page.locator("#ir-start")).to_be_visible()
+    page.go_forward()
+    page.go_forward()
+    expect(page.locator("#ir-back")).to_be_visible()
+    expect(page.locator("#live-runs")).to_contain_text("brisk-otter", timeout=PATIENCE)
+
+
+def test_a_link_points_at_a_step(visit):
+    page = visit(f"?page=runs&run={RECORDED}&step=12")
+    view = page.locator("#live-runs")
+    expect(view.locator("h3")).to_contain_text("at step 12", timeout=PATIENCE)
+    view.locator(".js-plotly-plot").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("new URLSearchParams(location.search).get('step') === '13'")
+    page.get_by_role("button", name="All runs").click()
+    page.wait_for_function("location.search === '?page=runs'")
+
+
 @pytest.mark.parametrize("query", ["", "?page=runs", f"?page=runs&run={RECORDED}", "?page=classify"])
 def test_a_phone_never_scrolls_sideways_and_cuts_no_tab(visit, query):
     page = visit(query, width=390, height=844)
