@@ -1,7 +1,7 @@
 /* Header: the run's line of facts, its state, its buttons, progress, and what is said in words. Knows no server and no drawing. */
 
 const PHASES = {
-  waiting: "Waiting for its turn", loading: "Loading the model", encoding: "Encoding the texts", floor: "Training the floor",
+  waiting: "Waiting for its turn", loading: "Loading the model", encoding: "Encoding the texts", floor: "Training the bag of edits",
   training: "Training begins", evaluating: "Evaluating on held-out texts", saving: "Saving the adapter",
 };
 const STATES = {
@@ -9,7 +9,7 @@ const STATES = {
 };
 const ENDED = ["finished", "stopped", "failed", "lost"];
 const LOST = "The process of this run is gone: it was ended from outside or the machine was restarted. What it wrote so far is shown. "
-  + "Run it again with the same settings.";
+  + "On the command line, train --resume goes on from its last checkpoint; Run again starts over.";
 
 class Header {
   constructor(place, actions) {
@@ -108,8 +108,8 @@ function facts({ head, state, series, elapsed, ending }) {
   const subset = series.latest("test", "network") === null ? "validation" : "test";
   const [network, floor] = [series.latest(subset, "network"), series.latest(subset, "floor")];
   const held = subset === "test" ? "held-out macro-F1" : "macro-F1";
-  if (network !== null) list.push(`${held} ${fixed(network)}${floor === null ? "" : ` · floor ${fixed(floor)}`}`);
-  else if (floor !== null) list.push(`floor's macro-F1 ${fixed(floor)}`);
+  if (network !== null) list.push(`${held} ${fixed(network)}${floor === null ? "" : ` · bag of edits ${fixed(floor)}`}`);
+  else if (floor !== null) list.push(`bag of edits, macro-F1 ${fixed(floor)}`);
   if (over && head.model) list.push(`${head.model} on ${head.corpus}`);
   return list.filter(Boolean);
 }

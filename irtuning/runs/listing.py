@@ -25,7 +25,8 @@ from irtuning.runs.stopping import stop_requested
 _WATCHED = ("config.json", EVENTS, "metrics.json", PROCESS)
 LOST = (
     "Its process is gone and left no word.",
-    "The machine may have run out of memory or been switched off: see worker.log in its folder, then run it again.",
+    "The machine may have run out of memory or been switched off: worker.log in its folder may tell. On the command line, "
+    "train --resume goes on from its last checkpoint; Run again starts over.",
 )
 """What is told of a lost run: what, and advice."""
 _SCORES = ("accuracy", "macro_f1", "weighted_f1", "au_prc")

@@ -1,6 +1,8 @@
 """What a page's address says: `?page=train|runs|classify&run=…&step=…&adapter=…`. A lesson is a link.
 
-The step is the browser's alone: the live view goes to it once the run has come so far. gradio takes `page` for the name of a page of its own and refuses what it does not know, so that word is kept from it; a visit's
+The step is the browser's alone: the live view goes to it once the run has come so far.
+
+gradio takes `page` for the name of a page of its own and refuses what it does not know, so that word is kept from it; a visit's
 handler is told the query by the browser.
 """
 

@@ -62,14 +62,14 @@ class ClassifyPage:
 
 
 def adapter_title(entry: Mapping[str, Any]) -> str:
-    """An adapter in one line: where it comes from, its model and corpus, its macro-F1 beside the floor's."""
+    """An adapter in one line: where it comes from, its model and corpus, its macro-F1 beside that of the bag of edits."""
     model = title_of(catalogue.MODELS, entry.get("model"))
     corpus = title_of(catalogue.CORPORA, entry.get("corpus")).partition(",")[0]
     words = f"{model} on {corpus}"
     if entry.get("macro_f1") is not None:
         words += f", macro-F1 {score(entry['macro_f1'])}"
         if entry.get("floor_macro_f1") is not None:
-            words += f" (floor {score(entry['floor_macro_f1'])})"
+            words += f" (bag of edits {score(entry['floor_macro_f1'])})"
     name = "comes with the studio" if entry.get("shipped") else entry["id"]
     return f"{words} · {name}"
 

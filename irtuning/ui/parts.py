@@ -19,6 +19,11 @@ def note(words: str) -> str:
 
 
 def warning(error: Exception | str) -> str:
-    """What is wrong, as markup; of an error that is not for people, only that something failed."""
-    words = str(error) if isinstance(error, str | StudioError) else "This machine could not do it; its log says why."
+    """What is wrong, as markup; of an error of the machine, the reason that it gives."""
+    words = str(error) if isinstance(error, str | StudioError) else f"This machine could not do it: {_reason(error)}."
     return f'<div class="ir-note ir-warning" role="alert">{text(words)}</div>'
+
+
+def _reason(error: Exception) -> str:
+    said = error.strerror if isinstance(error, OSError) else None
+    return said[:1].lower() + said[1:] if said else "it did not say why"

@@ -49,9 +49,7 @@ def run_row(row: Mapping[str, Any], picture: str) -> str:
 
 def _why(row: Mapping[str, Any]) -> str:
     """Why a run did not come to its own end, where it did not."""
-    if row["state"] == "lost":
-        words = "Its process is gone: the machine or somebody ended it. Run it again with the same settings."
-    elif row["state"] == "failed":
+    if row["state"] in ("lost", "failed"):
         words = " ".join(part for part in (row.get("what"), row.get("advice")) if part)
     else:
         return ""
@@ -59,10 +57,10 @@ def _why(row: Mapping[str, Any]) -> str:
 
 
 def scores(network: Mapping[str, Any] | None, floor: Mapping[str, Any] | None) -> str:
-    """Macro-F1 beside the floor's; empty where the run has none."""
+    """Macro-F1 beside that of the bag of edits; empty where the run has none."""
     if not network:
         return ""
-    beside = f' <span class="ir-quiet">floor {score(floor.get("macro_f1"))}</span>' if floor else ""
+    beside = f' <span class="ir-quiet">bag of edits {score(floor.get("macro_f1"))}</span>' if floor else ""
     return f'<span class="ir-quiet">macro-F1</span> <strong>{score(network.get("macro_f1"))}</strong>{beside}'
 
 

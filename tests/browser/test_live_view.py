@@ -292,7 +292,7 @@ def test_a_run_whose_process_is_gone_is_lost_with_advice(visit, follow):
     writer.kill()
     writer.wait(10)
     expect(page.locator(".irl-badge")).to_have_text("lost")
-    expect(page.locator(".irl-said")).to_contain_text("Run it again with the same settings.")
+    expect(page.locator(".irl-said")).to_contain_text("train --resume goes on from its last checkpoint")
 
 
 def test_before_training_the_phase_is_said_once_and_its_seconds_run_beside_it(visit, home):

@@ -33,7 +33,7 @@ def test_nothing_uncertain_is_rounded_to_certainty(probability, said):
 
 def test_an_adapter_is_named_by_what_it_was_trained_on_and_came_to():
     entry = {"id": "calm-heron-0001", "model": "minilm", "corpus": "starter", "macro_f1": 0.661, "floor_macro_f1": 0.55, "shipped": False}
-    assert adapter_title(entry) == "MiniLM on Starter, macro-F1 0.66 (floor 0.55) · calm-heron-0001"
+    assert adapter_title(entry) == "MiniLM on Starter, macro-F1 0.66 (bag of edits 0.55) · calm-heron-0001"
     assert adapter_title({"id": "x", "model": "a/b", "corpus": "c.csv", "shipped": True}) == "a/b on c.csv · comes with the studio"
 
 

@@ -19,7 +19,7 @@ def test_a_recorded_run_is_marked():
 
 def test_a_run_that_broke_says_why_and_what_to_do():
     assert "Too hot. Cool it." in run_row({**ROW, "state": "failed", "what": "Too hot.", "advice": "Cool it."}, "")
-    assert "process is gone" in run_row({**ROW, "state": "lost"}, "")
+    assert "Gone. Resume it." in run_row({**ROW, "state": "lost", "what": "Gone.", "advice": "Resume it."}, "")
 
 
 def test_names_from_files_are_text():
