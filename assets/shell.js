@@ -33,7 +33,7 @@
 
   window.addEventListener("popstate", () => {
     page = read();
-    studio.open({ page, run: kept[page].run, adapter: kept[page].adapter, back: true });
+    studio.open({ page });
   });
 
   /* gradio opens its first tab before the one the address asks for; until that one is open, or somebody chose, the address stays. */
@@ -77,7 +77,7 @@
   /* The step of this run that the address points at, null where it points at none. */
   studio.step = (element, run) => {
     const { run: named, step } = kept[pageOf(element)];
-    return named === run ? Number(step) || null : null;
+    return named === run && /^[1-9]\d*$/.test(step || "") ? Number(step) : null;
   };
   document.addEventListener("irtuning:pin", (event) => {
     const name = pageOf(event.target);

@@ -61,7 +61,7 @@ def fault(values: Mapping[str, Any]) -> str | None:
         return f"{values['importance_metric_name']} importance is measured for whole layers: set selection unit to layer"
     limited = (values.get("budget") or 1.0) < 1
     if _set(values, "settle_after") and not limited:
-        return "settle after needs a budget for the steps that follow: set budget below 1, e.g. 0.5"
+        return "settle after needs a budget for the steps that follow: set budget below 1, e.g. 0.67"
     for option, others in INSTEAD_OF.items():
         for name, usual in others.items():
             if limited and values.get(option) is not None and values.get(name) not in (None, usual):

@@ -152,5 +152,6 @@ def test_what_is_usual_is_left_out_of_the_shortest_request():
 def test_an_encoding_wins_over_an_instruction_that_nobody_asked_for():
     asked = RunConfig(model_name="llama3.1-8b", encoding="pair").resolve()
     assert (asked.use_instruction, asked.encoding) == (False, "pair")
+    assert RunConfig(encoding="pair").with_preset("paper").resolve().use_instruction is False
     usual = RunConfig(model_name="llama3.1-8b").resolve()
     assert (usual.use_instruction, usual.encoding) == (True, None)

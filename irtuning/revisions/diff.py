@@ -16,7 +16,11 @@ import regex
 
 Op = Literal["equal", "delete", "insert"]
 
-_WORD = regex.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]\p{M}*|[\w\p{N}]+(?:['’\-][\w\p{N}]+)*|(?!\s)\X")
+_WORD = regex.compile(
+    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]\p{M}*|[\w\p{N}]+(?:['’\-][\w\p{N}]+)*"
+    # What joins itself to whatever comes next would swallow white space.
+    r"|\p{RI}{1,2}|\p{GCB=Prepend}|(?!\s)\X"
+)
 _FUNCTION_WORDS = """
 a an the this that these those it its he she they we you i him her them us me his their our your my of in on at
 by for to from with as into over about than and or but so if nor yet is are was were be been being am do does

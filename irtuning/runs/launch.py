@@ -200,8 +200,8 @@ class LocalLauncher:
         self._children[run] = child
         # Claimed for it at once, so that nobody starts a second one while Python starts.
         claim(folder, child.pid)
-        # While it imports what it needs, which takes longer.
-        self._make_room()
+        # Whoever holds the memory may be busy with it, and nobody here waits for that.
+        threading.Thread(target=self._make_room, name="make-room", daemon=True).start()
 
 
 def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from irtuning.combinations import applicable
 from irtuning.config import RunConfig, parse_config
 from irtuning.errors import ConfigError, RunError
 from irtuning.events import Phase, Resumed, Stopped
@@ -152,7 +153,10 @@ class RunStore:
         """
         folder = self.path(run)
         try:
-            return parse_config(with_paths(plain_config(self.config(run)), read_json(folder / PRIVATE)))
+            kept = self.config(run)
+            # Of a run by an earlier version, defaults may be left that nothing reads any more.
+            values = applicable(plain_config(kept), kept.get("given") or ())
+            return parse_config(with_paths(values, read_json(folder / PRIVATE)))
         except ConfigError as error:
             raise RunError(f"The settings of {run!r} cannot be used: {error.what}", "Start a new run.") from error
 

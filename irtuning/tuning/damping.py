@@ -43,4 +43,4 @@ def losses_under_damping(
         model.train(training)
     weights = torch.stack([weight.float() for _, weight in batch]).sum()
     *sums, whole = mean_over_ranks(torch.stack([*found, weights])).tolist()
-    return [total / whole for total in sums]
+    return [total / whole if whole else float("nan") for total in sums]

@@ -26,6 +26,7 @@ from irtuning.tuning.layers import Layer, find_layers, layer_modules
 from irtuning.tuning.lockin import LockInWatch
 from irtuning.tuning.methods import make_policy
 from irtuning.tuning.metrics import score
+from irtuning.tuning.policies import Stack
 from irtuning.tuning.prefix import PATIENCE, PrefixCache
 from irtuning.tuning.preparing import Prepared
 from irtuning.tuning.ranks import any_rank, several, told_by_first, world_size
@@ -80,6 +81,7 @@ def fit(
     model, rows = prepared.model, Rows(prepared.rows["train"])
     steps = planned_steps(config, len(rows))
     units = find_layers(model, config.selection_unit)
+    _refuse_what_this_model_cannot_do(config, units, layers=len(layer_modules(model)[1]), steps=steps)
     place, seal = resume_from or (None, {})
     began, spent = time.perf_counter(), seal.get("seconds", 0.0)
     fitted = Fitted(seconds_before=spent, steps=seal.get("step", 0), layers_trained=seal.get("layers_trained", [0] * len(units)))
@@ -188,6 +190,12 @@ def planned_steps(config: RunConfig, rows: int) -> int:
             f"Set the batch size to a multiple of {world_size()}.",
         )
     return config.steps(rows)
+
+
+def _refuse_what_this_model_cannot_do(config: RunConfig, units: Sequence[Layer], *, layers: int, steps: int) -> None:
+    """Makes a policy as the training will, before anything long begins."""
+    count = len(units)
+    make_policy(config, Stack(tuple(unit.depth for unit in units), layers, (1,) * count, lambda: (1.0,) * count, steps))
 
 
 def _started(config: RunConfig, prepared: Prepared, steps: int, units: Sequence[Layer]) -> RunStarted:

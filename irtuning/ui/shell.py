@@ -89,12 +89,12 @@ def _wire_tabs(
 def _wire_bridge(
     studio: Studio, bridge: gr.HTML, tabs: gr.Tabs, train: TrainPage, runs: RunsPage, classify: ClassifyPage
 ) -> None:
-    def opened(event: gr.EventData) -> tuple[Any, ...]:
-        page, run, adapter = (str(event._data.get(key) or "") for key in ("page", "run", "adapter"))
-        back = event._data.get("back") is True
-        shown = runs.opened(run) if page == "runs" and (run or back) else [gr.skip()] * len(runs.outputs)
-        chosen = classify.choices(adapter) if page == "classify" else gr.skip()
-        return gr.Tabs(selected=page if page in PAGES else "train"), *shown, chosen
+    def opened(query: str) -> tuple[Any, ...]:
+        address = read_address(dict(parse_qsl(str(query).removeprefix("?")[:2000])))
+        watched = first_run(studio, address.run) if address.page == "train" and address.run else gr.skip()
+        shown = runs.opened(address.run) if address.page == "runs" else [gr.skip()] * len(runs.outputs)
+        chosen = classify.choices(address.adapter) if address.page == "classify" else gr.skip()
+        return gr.Tabs(selected=address.page), watched, *shown, chosen
 
     def changed(event: gr.EventData, *values: Any) -> tuple[Any, Any]:
         """The list and the estimate once a run has ended: it may tell how long the next one takes."""
@@ -102,8 +102,9 @@ def _wire_bridge(
             return gr.skip(), gr.skip()
         return runs.rows(), train.estimate(values, studio.probe.known())
 
-    outputs = [tabs, *runs.outputs, classify.adapter]
-    bridge.open(opened, None, outputs, **QUIET)
+    outputs = [tabs, train.live, *runs.outputs, classify.adapter]
+    # The address is asked and not the event: of several in a row only the last place counts, and it is that one.
+    bridge.open(opened, bridge, outputs, js="() => location.search", trigger_mode="always_last", **QUIET)
     bridge.state(changed, train.inputs, [runs.list, train.note], **QUIET)
 
 

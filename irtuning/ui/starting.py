@@ -66,6 +66,8 @@ class Starter:
             before = self._last.get(visitor)
             if before and now - before[0] < DOUBLE_CLICK_SECONDS and before[1] == config:
                 return before[2], ""
+            if not self._studio.paths_allowed():
+                refuse_when_full(self._studio.store.list())
             given = self._studio.launcher.submit(taken, preset or None)
             self._last = {who: last for who, last in self._last.items() if now - last[0] < DOUBLE_CLICK_SECONDS}
             self._last[visitor] = (now, config, given["run"])
@@ -80,7 +82,6 @@ class Starter:
         if not free:
             # A file that was uploaded is the visitor's own; in all else a public host takes what its endpoints take.
             name = catalogue.DEFAULT_CORPUS if own_corpus else config.dataset_name
-            refuse_when_full(self._studio.store.list())
             taken = strict(config.model_copy(update={"dataset_name": name}))
             config = taken.model_copy(update={"dataset_name": config.dataset_name})
         columns = Columns(config.before_column, config.after_column, config.label_column, config.doc_column)

@@ -60,11 +60,14 @@ def test_a_link_points_at_a_step(visit):
     page.wait_for_function("location.search === '?page=runs'")
 
 
-@pytest.mark.parametrize("query", ["", "?page=runs", f"?page=runs&run={RECORDED}", "?page=classify"])
-def test_a_phone_never_scrolls_sideways_and_cuts_no_tab(visit, query):
+@pytest.mark.parametrize(("query", "there"), [
+    ("", "#live .irl-name"), ("?page=runs", f"[data-run={RECORDED}]"), (f"?page=runs&run={RECORDED}", "#live-runs .irl-name"),
+    ("?page=classify", "#ir-classify-go"),
+])
+def test_a_phone_never_scrolls_sideways_and_cuts_no_tab(visit, query, there):
     page = visit(query, width=390, height=844)
     expect(page.get_by_role("tab")).to_have_count(3, timeout=PATIENCE)
-    page.wait_for_load_state("networkidle")
+    expect(page.locator(there)).to_be_visible(timeout=PATIENCE)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for tab in page.get_by_role("tab").all():
         box = tab.bounding_box()

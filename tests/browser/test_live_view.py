@@ -311,9 +311,9 @@ def test_before_training_the_phase_is_said_once_and_its_seconds_run_beside_it(vi
 
 
 def test_a_run_that_waits_shows_its_name_and_no_picture(visit, home):
-    write_run(home, "slow-stoat-0001", iter(list(simulate(steps=3))[:1]))
-    page = visit("slow-stoat-0001")
-    expect(page.locator(".irl-name")).to_have_text("slow-stoat")
+    write_run(home, "late-stoat-0002", iter(list(simulate(steps=3))[:1]))
+    page = visit("late-stoat-0002")
+    expect(page.locator(".irl-name")).to_have_text("late-stoat")
     expect(page.locator(".irl-badge")).to_have_text("waiting")
     expect(page.locator(".irl-body")).to_be_hidden()
 

@@ -31,6 +31,7 @@ def test_words_joined_are_the_text(text):
 def test_words_are_runs_of_letters_marks_and_single_cjk_characters():
     assert split_words(" It's well-made, 3.5 m!  ") == [" It's", " well-made", ",", " 3", ".", "5", " m", "!", "  "]
     assert split_words("हिन्दी e\u0301te\u0301 4½") == ["हिन्दी", " e\u0301te\u0301", " 4½"]
+    assert split_words("🇩🇪🇫🇷 \u06dd next") == ["🇩🇪", "🇫🇷", " \u06dd", " next"]
     assert split_words("👩‍👩‍👧! ❤️") == ["👩‍👩‍👧", "!", " ❤️"]
     assert split_words("日本 go") == ["日", "本", " go"]
 

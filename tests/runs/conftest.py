@@ -33,9 +33,9 @@ def launcher_of(store):
     """Makes launchers whose workers have the manners of a mode; closed at the end."""
     made = []
 
-    def make(mode="steps", grace=SHORT, start=True, at=None):
+    def make(mode="steps", grace=SHORT, start=True, at=None, **others):
         launcher = LocalLauncher(
-            at or store, command=[sys.executable, str(FAKE_WORKER), mode], grace=grace, poll_seconds=0.05
+            at or store, command=[sys.executable, str(FAKE_WORKER), mode], grace=grace, poll_seconds=0.05, **others
         )
         made.append(launcher)
         if start:

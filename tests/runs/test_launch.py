@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -134,10 +135,22 @@ def test_a_worker_that_ends_without_a_word_has_failed(store, launcher_of, small,
 
 
 def test_a_command_that_does_not_exist_fails_the_run_and_the_next_has_its_turn(store, small, until):
-    with LocalLauncher(store, command=["/nowhere/python"], poll_seconds=0.05) as launcher:
+    room = []
+    with LocalLauncher(store, command=["/nowhere/python"], poll_seconds=0.05, make_room=lambda: room.append(1)) as launcher:
         runs = [launcher.submit(small)["run"] for _ in range(2)]
         until(lambda: [store.state(run) for run in runs] == ["failed"] * 2)
     assert "could not be started" in last(store, runs[0])["what"]
+    assert room == [], "nothing started that would need it"
+
+
+def test_a_run_that_starts_is_made_room_for_and_waits_for_nobody(store, launcher_of, small, until):
+    leave, asked = threading.Event(), threading.Event()
+    launcher = launcher_of(make_room=lambda: (asked.set(), leave.wait(60)))
+    run = launcher.submit(small)["run"]
+    until(asked.is_set)
+    launcher.stop(run)
+    until(lambda: store.state(run) == "stopped")
+    leave.set()
 
 
 def test_a_killed_worker_is_lost_and_leaves_no_zombie(store, launcher_of, small, until):

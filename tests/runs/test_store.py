@@ -90,6 +90,13 @@ def test_a_preset_is_applied_and_noted(store):
         store.create(RunConfig(), preset="nothing")
 
 
+def test_a_default_that_nothing_reads_any_more_does_not_close_an_older_run(store):
+    run = store.create(RunConfig(model_name="llama3.1-8b"), queued=True)
+    store.update_config(run, encoding="marked")
+    assert store.run_config(run).use_instruction is True
+    assert store.run_config(run).encoding is None
+
+
 def test_update_config_keeps_the_rest(store, queued):
     store.update_config(queued, weights="package x", corpus={"name": "starter"})
     config = store.config(queued)
