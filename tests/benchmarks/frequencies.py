@@ -29,16 +29,17 @@ WIDTH, ROW = 1080, 22
 def shares(rows: Iterable[dict[str, Any]]) -> dict[str, dict[tuple[str, int], list[float]]]:
     """Model -> (method, seed) -> for each layer the share of steps in which it trained.
 
-    Only whole runs of the rules count, of layers, in the numbers that the machine chose: so a method and a seed have one strip.
+    Only whole runs of the rules count, of layers, in the numbers that the machine chose, and where a model has none of these
+    in those it was told: so a method and a seed have one strip.
     """
-    found: dict[str, dict[tuple[str, int], list[float]]] = {}
+    found: dict[str, dict[str, dict[tuple[str, int], list[float]]]] = {}
     for row in rows:
         job, result = row["job"], row["result"]
-        other = job["config"].keys() & {"selection_unit", "dtype"}
-        if job["arm"] == "ours" and job["name"] in RULES and not job["limit"] and not other:
-            of_model = found.setdefault(job["config"]["model_name"], {})
-            of_model[job["name"], job["config"]["seed"]] = [n / result["steps"] for n in result["layers_trained"]]
-    return found
+        config = job["config"]
+        if job["arm"] == "ours" and job["name"] in RULES and not job["limit"] and "selection_unit" not in config:
+            runs = found.setdefault(config["model_name"], {}).setdefault(config.get("dtype", ""), {})
+            runs[job["name"], config["seed"]] = [n / result["steps"] for n in result["layers_trained"]]
+    return {model: by_numbers[min(by_numbers)] for model, by_numbers in found.items()}
 
 
 def frequency_figure(found: dict[str, dict[tuple[str, int], list[float]]]) -> go.Figure:

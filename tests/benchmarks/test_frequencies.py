@@ -29,6 +29,11 @@ def test_whole_runs_of_the_rules_count():
     }
 
 
+def test_a_model_without_runs_in_the_machines_own_numbers_shows_those_it_has():
+    told = [row("steady", 1, [0, 4], model="smollm2-135m", dtype="float32")]
+    assert shares(told) == {"smollm2-135m": {("steady", 1): [0.0, 1.0]}}
+
+
 def test_a_panel_a_model_and_a_strip_a_run():
     minilm, smollm = frequency_figure(shares(ROWS)).data
     # From below: plotly's first row is the lowest.
