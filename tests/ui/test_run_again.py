@@ -1,4 +1,4 @@
-"""What the Runs page does with one run, without a browser."""
+"""What the Runs page asks for when a run is made again, without a browser."""
 
 from pathlib import Path
 
