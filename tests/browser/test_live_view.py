@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from urllib.parse import urlparse
 
 import numpy as np
@@ -296,7 +297,9 @@ def test_a_run_whose_process_is_gone_is_lost_with_advice(visit, follow):
 
 
 def test_before_training_the_phase_is_said_once_and_its_seconds_run_beside_it(visit, home):
-    claim(write_run(home, "slow-stoat-0001", iter(list(simulate(steps=3))[:2])))
+    waiting, loading = list(simulate(steps=3))[:2]
+    waiting = waiting.model_copy(update={"started": datetime.now(UTC).isoformat()})
+    claim(write_run(home, "slow-stoat-0001", iter([waiting, loading])))
     page = visit("slow-stoat-0001")
     expect(page.locator(".irl-name")).to_have_text("slow-stoat")
     expect(page.locator(".irl-badge")).to_have_text("running")
@@ -314,7 +317,7 @@ def test_a_run_that_waits_shows_its_name_and_no_picture(visit, home):
     write_run(home, "late-stoat-0002", iter(list(simulate(steps=3))[:1]))
     page = visit("late-stoat-0002")
     expect(page.locator(".irl-name")).to_have_text("late-stoat")
-    expect(page.locator(".irl-badge")).to_have_text("waiting")
+    expect(page.locator(".irl-badge")).to_contain_text("waiting")
     expect(page.locator(".irl-body")).to_be_hidden()
 
 
