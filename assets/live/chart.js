@@ -141,7 +141,7 @@ function fillCursor(layout, meta, series, cursor) {
     loss_now: column ? fixed(series.smoothed()[c]) : "",
     f1_now: [
       network === null ? "" : `<span style="color:${meta.accent}">${fixed(network)}</span>`,
-      floor === null ? "" : `bag of edits<br>${fixed(floor)}`,
+      floor === null ? "" : `bag of<br>edits ${fixed(floor)}`,
     ].filter(Boolean).join("<br>"),
   };
   for (const [name, index] of Object.entries(meta.annotations)) annotations[index].text = text[name];
