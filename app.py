@@ -19,10 +19,10 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 from gradio import Blocks
 from starlette.middleware import Middleware
 
-from irtuning.classify import AdapterShelf
 from irtuning.insight.machine import MachineProbe
 from irtuning.runs.launch import LocalLauncher
 from irtuning.runs.store import RECORDED, RunStore
+from irtuning.shelf import AdapterShelf
 from irtuning.ui.address import OwnPages
 from irtuning.ui.host import local_paths_allowed
 from irtuning.ui.shell import build_ui

@@ -216,7 +216,8 @@ def _count(parameters: int) -> str:
 
 
 def _open_adapter(name: str) -> tuple[str, Any]:
-    from irtuning.classify import SHIPPED, AdapterShelf, Classifier
+    from irtuning.classify import SHIPPED, Classifier
+    from irtuning.shelf import AdapterShelf
 
     path = existing(name)
     if path is not None and path.is_dir():

@@ -81,7 +81,12 @@ def fault(values: Mapping[str, Any]) -> str | None:
 
 
 def applicable(values: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
-    """The values without those that nobody set and that nothing would read."""
+    """The values without those that nobody set and that nothing would read.
+
+    An encoding that somebody set switches off an instruction that nobody did.
+    """
+    if "encoding" in given and not {"use_instruction", "instruction"} & set(given):
+        values = {**values, "use_instruction": False}
     unread = {"encoding"} if values.get("use_instruction") or values.get("instruction") else set()
     unread |= {
         name

@@ -192,10 +192,7 @@ class RunConfig(BaseModel):
         if preset is None:
             raise ConfigError(f"There is no preset {name!r}.", f"Choose one of {', '.join(catalogue.STARTING_POINTS)}.")
         known = self.model_dump(exclude_none=True)
-        values = {**preset.values, **known}
-        if "encoding" in known and "use_instruction" not in known:
-            values["use_instruction"] = False  # as in `resolve`: what somebody set wins over what a preset holds
-        return parse_config(combinations.applicable(values, known))
+        return parse_config(combinations.applicable({**preset.values, **known}, known))
 
     def resolve(self) -> RunConfig:
         """This request with every choice filled in that has a default.
@@ -210,8 +207,6 @@ class RunConfig(BaseModel):
             values["batch_size"] = (part or values["batch_size"]) * (times or 1)
         if known.get("instruction"):
             values["use_instruction"] = True
-        elif "encoding" in known and "use_instruction" not in known:
-            values["use_instruction"] = False
         whole = values["batch_size"]
         if part is None and times is None:
             values["per_device_train_batch_size"], values["gradient_accumulation_steps"] = whole, 1

@@ -189,3 +189,19 @@ def small(model_dirs, corpus_dir):
         return [part for name, value in values.items() for part in (f"--{name}", str(value))]
 
     return flags
+
+
+@pytest.fixture(scope="session")
+def adapter(tmp_path_factory, model_dirs, corpus_dir):
+    """An adapter of three steps on the tiny corpus, in a run's folder that knows where its model lies."""
+    from irtuning.config import RunConfig
+    from irtuning.tuning.training import train
+
+    folder = tmp_path_factory.mktemp("run")
+    config = RunConfig(
+        model_name=str(model_dirs("llama")), dataset_name=str(corpus_dir), max_steps=3, batch_size=8, max_length=64
+    )
+    train(config, output_dir=folder / "adapter")
+    # The folder of a run made from a local model knows where that is.
+    (folder / "private.json").write_text(f'{{"model_path": "{model_dirs("llama")}"}}')
+    return folder / "adapter"

@@ -25,6 +25,11 @@ class Address:
     adapter: str = ""
 
 
+def read_query(query: str) -> Address:
+    """As `read_address`, of the query as the browser writes it, with or without its question mark."""
+    return read_address(dict(parse_qsl(query.removeprefix("?")[:2000])))
+
+
 def read_address(query: Mapping[str, str]) -> Address:
     """The state in an address's query; what is no page is the first one."""
     page = query.get("page", PAGES[0])

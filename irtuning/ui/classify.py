@@ -10,9 +10,9 @@ from typing import Any
 import gradio as gr
 
 from irtuning import catalogue
-from irtuning.classify import is_large
 from irtuning.errors import StudioError
 from irtuning.revisions.corpora import label_meanings
+from irtuning.shelf import is_large
 from irtuning.ui.marks import marked
 from irtuning.ui.parts import note, static, warning
 from irtuning.ui.run_list import title_of

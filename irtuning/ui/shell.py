@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qsl
 
 import gradio as gr
 
 from irtuning.errors import StudioError
 from irtuning.ui import api
-from irtuning.ui.address import PAGES, read_address
+from irtuning.ui.address import PAGES, read_query
 from irtuning.ui.classify import ClassifyPage, classify_page
 from irtuning.ui.forecast import preset_spans
 from irtuning.ui.parts import static
@@ -90,7 +89,7 @@ def _wire_bridge(
     studio: Studio, bridge: gr.HTML, tabs: gr.Tabs, train: TrainPage, runs: RunsPage, classify: ClassifyPage
 ) -> None:
     def opened(query: str) -> tuple[Any, ...]:
-        address = read_address(dict(parse_qsl(str(query).removeprefix("?")[:2000])))
+        address = read_query(str(query))
         watched = first_run(studio, address.run) if address.page == "train" and address.run else gr.skip()
         shown = runs.opened(address.run) if address.page == "runs" else [gr.skip()] * len(runs.outputs)
         chosen = classify.choices(address.adapter) if address.page == "classify" else gr.skip()
@@ -115,7 +114,7 @@ def _wire_load(
     def visit(query: str) -> tuple[Any, ...]:
         """What the address asks for, at once: nothing here waits for the machine to be known."""
         studio.probe.start()
-        address = read_address(dict(parse_qsl(str(query).removeprefix("?")[:2000])))
+        address = read_query(str(query))
         return (
             first_run(studio, address.run) if address.page == "train" else "",
             *runs.opened(address.run if address.page == "runs" else ""),
