@@ -24,7 +24,7 @@ from irtuning.runs.launch import LocalLauncher
 from irtuning.runs.store import RECORDED, RunStore
 from irtuning.shelf import AdapterShelf
 from irtuning.ui.address import OwnPages
-from irtuning.ui.host import local_paths_allowed
+from irtuning.ui.host import local_paths_allowed, share_asked
 from irtuning.ui.shell import build_ui
 from irtuning.ui.studio import Studio
 from irtuning.ui.theme import FAVICON, STYLES, head, theme
@@ -63,7 +63,8 @@ def serve(blocks: Blocks) -> tuple[Any, str, Any]:
     """Starts serving; returns at once with gradio's app, the address, and the shared address or None."""
     return blocks.queue(default_concurrency_limit=None).launch(
         theme=theme(), css_paths=STYLES, head=head(), favicon_path=FAVICON, footer_links=[], max_file_size="64mb",
-        ssr_mode=False, run_history=False, app_kwargs={"middleware": [Middleware(OwnPages)]}, quiet=True, prevent_thread_lock=True,
+        share=share_asked(), ssr_mode=False, run_history=False,
+        app_kwargs={"middleware": [Middleware(OwnPages)]}, quiet=True, prevent_thread_lock=True,
     )
 
 

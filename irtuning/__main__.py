@@ -113,16 +113,18 @@ def classify(
     after_column
         The file's column of the text after, where it is not called so.
     json
-        Answer as JSON.
+        Answer as JSON; of a file without --output, one object a row.
     """
     from irtuning.classify import refuse_unnamed
     from irtuning.classify_file import check_output, classify_rows, write_table
     from irtuning.revisions.corpora import Columns, read_rows
+    from irtuning.revisions.encoding import check_pair
 
     if file is None:
         if output or before_column or after_column:
             raise ConfigError("--output, --before-column and --after-column go with --file.", "Name one, or leave them away.")
         pair = refuse_unnamed(before, after)
+        check_pair(*pair)
         name, classifier = _open_adapter(adapter)
         answer = classifier.classify(*pair)
         answer = {"label": answer["label"], "probabilities": answer["probabilities"], "adapter": name, **answer}
@@ -137,9 +139,9 @@ def classify(
     if before is not None or after is not None:
         raise ConfigError("Give either --file or a pair, not both.")
     if output is not None:
-        check_output(output)
-    rows = read_rows(file, Columns(before_column, after_column))
-    table, problems = classify_rows(rows, _open_adapter(adapter)[1])
+        check_output(output, file)
+    rows, lines = read_rows(file, Columns(before_column, after_column))
+    table, problems = classify_rows(rows, lines, _open_adapter(adapter)[1])
     write_table(table, output, as_json=json)
     for problem in problems:
         print(problem, file=sys.stderr)

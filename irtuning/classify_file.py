@@ -14,6 +14,7 @@ from irtuning.errors import ConfigError, RevisionError
 from irtuning.revisions.corpora import Revision
 from irtuning.revisions.encoding import check_pair
 
+FORMATS = (".csv", ".jsonl")
 COLUMNS = ("before", "after", "label", "probability")
 
 
@@ -24,53 +25,69 @@ class Classifies(Protocol):
         """{"label", "probabilities"} of each pair."""
 
 
-def classify_rows(rows: Sequence[Revision], classifier: Classifies) -> tuple[list[dict[str, Any]], list[str]]:
-    """(rows of `COLUMNS` in their order, why some have no label).
+def classify_rows(
+    rows: Sequence[Revision], lines: Sequence[int], classifier: Classifies
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """(rows in their order, what to tell of some).
 
-    A row that is no revision keeps its place, without label and probability: one of them must not cost the others.
+    Each has `COLUMNS`, and `probabilities` as a classifier answers. A row that is no revision keeps its place, without label and
+    probabilities: one of them must not cost the others.
+
+    Args:
+        lines: where each row begins in its file.
     """
     reasons: dict[int, str] = {}
     for place, row in enumerate(rows):
         try:
             check_pair(row.before, row.after)
         except RevisionError as error:
-            reasons[place] = f"Row {place + 1} has no label. {error.what}"
+            reasons[place] = f"Line {lines[place]} has no label. {error.what}"
     fit = [(row.before, row.after) for place, row in enumerate(rows) if place not in reasons]
     answers = iter(classifier.classify_many(fit) if fit else ())
     table = []
     for place, row in enumerate(rows):
-        made: dict[str, Any] = {"before": row.before, "after": row.after, "label": None, "probability": None}
+        made: dict[str, Any] = {"before": row.before, "after": row.after, **dict.fromkeys((*COLUMNS[2:], "probabilities"))}
         if place not in reasons:
             answer = next(answers)
-            made.update(label=answer["label"], probability=round(max(answer["probabilities"].values()), 6))
+            probabilities = answer["probabilities"]
+            made.update(label=answer["label"], probability=round(max(probabilities.values()), 6), probabilities=probabilities)
+            if "notice" in answer:
+                reasons[place] = f"Line {lines[place]}: {answer['notice']}"
         table.append(made)
-    return table, list(reasons.values())
+    return table, [reasons[place] for place in sorted(reasons)]
 
 
-def check_output(output: Path) -> None:
+def check_output(output: Path, source: Path) -> None:
     """Refuses, before any work, a file that cannot be written.
 
+    Args:
+        source: the file that the rows come from.
+
     Raises:
-        ConfigError: its folder is not there, or it is one itself.
+        ConfigError: its folder is not there, it is one itself or the source, or its name promises another format.
     """
+    if output.suffix.lower() not in FORMATS:
+        raise ConfigError(f"{output.name!r} is none of {', '.join(FORMATS)}.", "Name the --output so; .csv opens as a spreadsheet.")
     if not output.parent.is_dir():
         raise ConfigError(f"There is no folder {str(output.parent)!r} to write to.", "Make it, or name another --output.")
     if output.is_dir():
         raise ConfigError(f"{str(output)!r} is a folder.", "Name a file: .jsonl or .csv.")
+    if output.exists() and source.exists() and output.samefile(source):
+        raise ConfigError("The --output is the --file itself, whose other columns would be lost.", "Name another one.")
 
 
 def write_table(rows: Sequence[dict[str, Any]], output: Path | None, *, as_json: bool) -> None:
-    """Writes rows as CSV, or as JSON lines where asked or the file is called .jsonl; without a file to standard output.
+    """Writes rows as the file is called: CSV, or JSON lines with all probabilities; without one to standard output, as asked.
 
     Raises:
         ConfigError: the file cannot be written.
     """
     try:
         with output.open("w", encoding="utf-8", newline="") if output else nullcontext(sys.stdout) as stream:
-            if as_json or (output is not None and output.suffix == ".jsonl"):
+            if as_json if output is None else output.suffix.lower() == ".jsonl":
                 stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             else:
-                writer = csv.DictWriter(stream, COLUMNS)
+                writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore")
                 writer.writeheader()
                 writer.writerows(rows)
     except BrokenPipeError:

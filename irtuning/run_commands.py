@@ -39,17 +39,32 @@ def list_runs(*, json: Annotated[bool, Parameter(negative=())] = False) -> int:
 
 @runs_app.command
 def stop(run: str) -> int:
-    """Ask a run to stop; its adapter so far is kept."""
-    store = open_store()
-    store.request_stop(run)
-    print(f"{run} was asked to stop.")
+    """Ask a run to stop; its adapter so far is kept.
+
+    Parameters
+    ----------
+    run
+        An id, or a run's folder.
+    """
+    from irtuning.runs.status import OPEN_STATES
+
+    store, run = find_run(run)
+    state = store.request_stop(run)
+    print(f"{run} was asked to stop." if state in OPEN_STATES else f"{run} is {state}.")
     return 0
 
 
 @runs_app.command
 def delete(run: str) -> int:
-    """Delete a run that is not running, with its adapter."""
-    open_store().delete(run)
+    """Delete a run that is not running, with its adapter.
+
+    Parameters
+    ----------
+    run
+        An id, or a run's folder.
+    """
+    store, run = find_run(run)
+    store.delete(run)
     print(f"{run} is deleted.")
     return 0
 

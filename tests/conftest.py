@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.command_line import caller
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -175,6 +177,12 @@ def model_dirs(tmp_path_factory):
         return made[family]
 
     return folder
+
+
+@pytest.fixture
+def call(capsys):
+    """A function that runs a command in this process, as `command_line.caller` tells."""
+    return caller(capsys)
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
-"""The README's script for somebody else's Trainer, as it stands there, on a tiny random model."""
+"""The README's Python as it stands there: the script for somebody else's Trainer, and our own; on tiny random models."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -60,6 +61,22 @@ def test_the_script_runs_and_what_was_not_chosen_did_not_move(family, tmp_path, 
     assert [step.step for step in steps] == list(range(1, 21))
     assert all(0 < len(step.selected) < 4 for step in steps)
     assert [step.selected for step in steps] == [step.moved for step in steps] == changed
+
+
+def test_the_lines_for_python_train_and_classify(tmp_path, monkeypatch, model_dirs, corpus_dir):
+    code = script("In Python")
+    local = {'"minilm"': repr(str(model_dirs("bert"))), '"starter"': f"{str(corpus_dir)!r}, max_steps=2, max_length=64"}
+    for name, here in local.items():
+        assert code.count(name) == 1
+        code = code.replace(name, here)
+    (tmp_path / "private.json").write_text(json.dumps({"model_path": str(model_dirs("bert"))}))
+    said = []
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {"print": lambda *values: said.append(values)})
+    ((score, answer),) = said
+    assert 0 <= score <= 1
+    assert answer["label"] in ("added", "doubled", "removed")
+    assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
 
 
 def test_the_script_is_short_and_plain():

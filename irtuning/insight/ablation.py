@@ -16,7 +16,7 @@ import numpy as np
 
 from irtuning.config import RunConfig
 from irtuning.errors import CorpusError
-from irtuning.revisions.corpora import Columns, Corpus, Revision, load_corpus
+from irtuning.revisions.corpora import Columns, Corpus, Revision, load_corpus, refuse_changed
 from irtuning.tuning.metrics import macro_f1
 
 Pair = tuple[str, str]
@@ -155,9 +155,5 @@ def corpus_again(config: RunConfig, fingerprint: str) -> Corpus:
         raise CorpusError(
             f"The corpus {shown!r} that the run was trained on cannot be read any more: {error.what}", error.advice
         ) from error
-    if corpus.fingerprint != fingerprint:
-        raise CorpusError(
-            f"The corpus {shown!r} has changed since the run was trained on it.",
-            "Put back the texts it had then, or train a new run.",
-        )
+    refuse_changed(corpus, fingerprint)
     return corpus

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from irtuning import catalogue
 from irtuning.config import RunConfig
 from irtuning.insight.machine import Machine
+from irtuning.tuning.schedule import FORWARD_SHARE, evaluation_steps
 
-EVALUATIONS = 6
-"""Times a run scores its validation part."""
-FORWARD_SHARE = 1 / 3
-"""A token that is only read costs this part of one that is learnt from."""
 CHARACTERS_A_TOKEN = 4.2
 TEMPLATE_TOKENS = 8
 MARKED_SHARE = 0.65
@@ -35,7 +32,7 @@ START_SECONDS = 8.0
 
 BASE_GIB = {"cpu": 1.0, "mps": 0.6, "cuda": 0.5}
 ACTIVATION_BYTES = 80
-"""Kept for the backward pass, for each token, layer and unit of width."""
+"""Kept for the backward pass, for each token, layer and unit of width; with checkpointing of one layer and all inputs."""
 HELD_BYTES = {8: 1.01, 4: 0.52}
 """A quantised weight with its share of the scales; embeddings, norms and head stay in the device's numbers."""
 LORA_BYTES = 16
@@ -109,7 +106,7 @@ def estimate(config: RunConfig, sizes: Sizes | None, machine: Machine | None, hi
         history: what the same model took on this machine before.
     """
     entry = catalogue.MODELS.get(config.model_name or "")
-    here = machine or Machine("cpu", "2 CPU cores", "float32", 2, 8.0, None)
+    here = _asked(config, machine or Machine("cpu", "2 CPU cores", "float32", 2, 8.0, None))
     steps = config.steps(sizes.train) if sizes else config.max_steps
     memory = _memory_gib(config, entry, sizes, here)
     if history and history.peak_memory_mib:
@@ -118,11 +115,23 @@ def estimate(config: RunConfig, sizes: Sizes | None, machine: Machine | None, hi
     if sizes is None or steps is None or speed is None:
         return Estimate(None, memory, history is None, steps)
     tokens = min(sizes.mean_tokens, config.max_length or sizes.mean_tokens)
-    learnt = steps * min(config.batch_size or 1, sizes.train) * tokens
-    read = (EVALUATIONS * sizes.validation + sizes.test) * tokens * FORWARD_SHARE
+    rows = min(config.batch_size or 1, sizes.train)
+    # Checkpointing computes what lies between layers once more in the backward pass.
+    learnt = steps * rows * tokens * (1 + FORWARD_SHARE * bool(config.gradient_checkpointing))
+    evaluations = len(evaluation_steps(steps, config.batch_size or 1, sizes.validation))
+    read = (evaluations * sizes.validation + sizes.test) * tokens * FORWARD_SHARE
     start = START_SECONDS + (entry.parameters_m / 50 if entry else 0.0)
     overhead = 0.0 if history else steps * STEP_OVERHEAD_SECONDS
     return Estimate(start + overhead + (learnt + read) / 1000 * speed, memory, history is None, steps)
+
+
+def _asked(config: RunConfig, machine: Machine) -> Machine:
+    """The machine as a run uses it that asks for a device or a number format of its own."""
+    device, dtype = config.device or "auto", config.dtype or "auto"
+    if device not in ("auto", machine.device):
+        # Nothing is known of the other device's numbers.
+        machine = replace(machine, device=device, dtype="float32")
+    return machine if dtype == "auto" else replace(machine, dtype=dtype)
 
 
 def _seconds_per_1000(entry: catalogue.Model | None, machine: Machine) -> float | None:
@@ -141,7 +150,9 @@ def _memory_gib(
     held = HELD_BYTES.get(bits(config.model_dump()), full)
     longest = min(config.max_length or 256, 2.5 * sizes.mean_tokens if sizes else config.max_length or 256)
     tokens = min((config.per_device_train_batch_size or 1) * longest, config.tokens_per_micro_batch or 2**31)
-    activations = tokens * entry.layers * entry.hidden_size * ACTIVATION_BYTES
-    adapters = entry.layers * 12 * entry.hidden_size * (config.lora_r or 0) * LORA_BYTES
+    kept = ACTIVATION_BYTES + entry.layers * full if config.gradient_checkpointing else entry.layers * ACTIVATION_BYTES
+    activations = tokens * entry.hidden_size * kept
+    width = (config.bottleneck_width if config.adapter_name == "bottleneck" else config.lora_r) or 0
+    adapters = entry.layers * 12 * entry.hidden_size * width * LORA_BYTES
     weights = 1e6 * (entry.embedding_m * full + (entry.loaded_m - entry.embedding_m) * held)
     return BASE_GIB.get(machine.device, 0.5) + (weights + activations + adapters) / 2**30

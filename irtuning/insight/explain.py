@@ -37,17 +37,13 @@ def explain(history: RunHistory, step: int, settings: Mapping[str, Any]) -> dict
         KeyError: the run has no such step (yet).
     """
     row = history.row(step)
-    scores = history.carried(step)
-    last = history.last_measured(step)
     selected = history.selected[row]
     method = settings.get("tuning_method") or "ir"
     metric = settings.get("importance_metric_name") or "gradient"
     boundary = settings.get("boundary") or "reference"
     splits = int(settings.get("split_num") or 1)
 
-    if metric == "weight":
-        # Static: known before the first step.
-        scores, last = history.scores[row], np.full(history.layers, row)
+    scores, last = _known_before(history, step, metric)
     aside = other_reason(step, selected, settings)
     selection = None
     if method == "ir" and not aside and (last >= 0).any():
@@ -93,7 +89,7 @@ def step_by_step(history: RunHistory, settings: Mapping[str, Any], steps: Sequen
     for step in steps:
         told = explain(history, step, settings)
         row = history.row(step)
-        before, last = history.carried(step), history.last_measured(step)
+        before, last = _known_before(history, step, settings.get("importance_metric_name") or "gradient")
         ranks = np.argsort(np.argsort(before, kind="stable"), kind="stable").tolist() if (last >= 0).any() else None
         measured = [None if np.isnan(score) else float(score) for score in history.scores[row]]
         found.append(
@@ -104,6 +100,15 @@ def step_by_step(history: RunHistory, settings: Mapping[str, Any], steps: Sequen
             }
         )  # fmt: skip
     return found
+
+
+def _known_before(history: RunHistory, step: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """(scores as they stood before a step, the row in which each was measured, -1 where never), each of shape (units,)."""
+    if metric == "weight":
+        # Static: known before the first step.
+        row = history.row(step)
+        return history.scores[row], np.full(history.layers, row)
+    return history.carried(step), history.last_measured(step)
 
 
 def _drawn(split: Round | None, metric: str) -> dict[str, Any]:

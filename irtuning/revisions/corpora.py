@@ -74,6 +74,19 @@ def load_corpus(name: str, columns: Columns | None = None) -> Corpus:
     return _assemble(path.name, {"": open_table(path)}, columns)
 
 
+def refuse_changed(corpus: Corpus, fingerprint: str) -> None:
+    """Does nothing where a corpus is still the one that had this fingerprint; an empty one says nothing.
+
+    Raises:
+        CorpusError: other texts, labels or parts stand in it now.
+    """
+    if fingerprint and corpus.fingerprint != fingerprint:
+        raise CorpusError(
+            f"The corpus {corpus.name!r} has changed since the run was trained on it.",
+            "Put back the texts it had then, or train a new run.",
+        )
+
+
 def load_test(name: str, columns: Columns | None = None, trained_on: str = "") -> tuple[tuple[Revision, ...], str]:
     """The rows that an evaluation scores, and a sentence that says which they are.
 

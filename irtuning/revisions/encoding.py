@@ -170,7 +170,8 @@ def check_pair(before: str, after: str) -> None:
     """Refuses a pair that is no revision.
 
     Raises:
-        RevisionError: both texts are empty or the same up to white space, or one is longer than 20,000 characters.
+        RevisionError: both texts are empty or the same up to white space, or one is longer than 20,000 characters or was not
+            decoded whole.
     """
     for side, text in (("before", before), ("after", after)):
         if len(text) > LONGEST_SIDE:
@@ -178,6 +179,8 @@ def check_pair(before: str, after: str) -> None:
                 f"The text {side} has {len(text):,} characters, and {LONGEST_SIDE:,} are the most.",
                 "Take the passage that changed.",
             )
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise RevisionError(f"The text {side} is not UTF-8.", "Save it as UTF-8 and try again.")
     if not before.strip() and not after.strip():
         raise RevisionError("Nothing was revised: both texts are empty.", "Fill in one at least.")
     if before.split() == after.split():

@@ -55,15 +55,16 @@ def guess_columns(columns: Iterable[str]) -> Columns:
     )
 
 
-def read_rows(path: Path | str, columns: Columns | None = None) -> list[Revision]:
-    """Every row of a file as a revision, in its order, usable or not; labels and documents may be missing.
+def read_rows(path: Path | str, columns: Columns | None = None) -> tuple[list[Revision], list[int]]:
+    """Every row of a file as a revision, in its order, usable or not, and the line in which each begins; labels and documents
+    may be missing. A table's empty rows between others are rows, too.
 
     Raises:
         CorpusError: the file cannot be read, or holds no texts before and after.
     """
-    table = open_table(path)
+    table = open_table(path, blank=True)
     found = _resolve(table, columns or Columns(), needs_label=False)
-    return [_revision(row, found) for row in table.rows]
+    return [_revision(row, found) for row in table.rows], table.lines
 
 
 def merge_columns(columns: Columns, defaults: Mapping[str, str]) -> Columns:

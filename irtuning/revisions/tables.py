@@ -18,6 +18,8 @@ from typing import Any
 from irtuning.errors import CorpusError
 
 SUFFIXES = (".jsonl", ".csv", ".tsv", ".xlsx")
+MOST_COLUMNS = 200
+"""Rows are filled up to the columns of all: names that differ from line to line would fill the memory."""
 _AGAIN = "It may be half-written or damaged: save or copy it again."
 _UTF8 = "Save it as UTF-8."
 
@@ -53,8 +55,12 @@ def read_table(path: Path | str) -> tuple[list[str], list[dict[str, str]]]:
     return table.columns, table.rows
 
 
-def open_table(path: Path | str) -> Table:
-    """As `read_table`, with the file's name and line numbers for messages."""
+def open_table(path: Path | str, *, blank: bool = False) -> Table:
+    """As `read_table`, with the file's name and line numbers for messages.
+
+    Args:
+        blank: keep rows whose cells are all empty, where others follow them; else they are left out.
+    """
     path = Path(path)
     kind = path.suffix.lower()
     if kind not in SUFFIXES:
@@ -71,13 +77,13 @@ def open_table(path: Path | str) -> Table:
     if not data.strip():
         raise CorpusError(f"{path.name!r} is empty.", "Choose a file with one revision a line.")
     if kind == ".xlsx":
-        table = _from_grid(path.name, _sheet(path.name, data))
+        table = _from_grid(path.name, _sheet(path.name, data), blank)
     else:
         text = _decode(path.name, data)
         if kind == ".jsonl":
             table = _from_json_lines(path.name, text)
         else:
-            table = _from_grid(path.name, _separated(path.name, text, tabs=kind == ".tsv"))
+            table = _from_grid(path.name, _separated(path.name, text, tabs=kind == ".tsv"), blank)
     if not table.rows:
         raise CorpusError(f"{path.name!r} has a header but no rows.", "Choose a file with one revision a line.")
     return table
@@ -126,6 +132,11 @@ def _from_json_lines(name: str, text: str) -> Table:
             )
         row = {cell(key): cell(content) for key, content in value.items()}
         columns.update(dict.fromkeys(row))
+        if len(columns) > MOST_COLUMNS:
+            raise CorpusError(
+                f"{name!r} has more than {MOST_COLUMNS} different columns in its first {number:,} lines.",
+                'Write each row with the same names, such as {"before": "…", "after": "…"}.',
+            )
         found.append(row)
         lines.append(number)
     return Table(name, list(columns), [{column: row.get(column, "") for column in columns} for row in found], lines)
@@ -135,12 +146,15 @@ Grid = Iterable[tuple[int, list[str]]]
 """(line, cells) of each row, the header first."""
 
 
-def _from_grid(name: str, grid: Grid) -> Table:
-    rows = ((line, cells) for line, cells in grid if any(content.strip() for content in cells))
+def _from_grid(name: str, grid: Grid, blank: bool) -> Table:
     header: list[str] = []
     found: list[dict[str, str]] = []
     lines: list[int] = []
-    for line, cells in rows:
+    empty: list[int] = []
+    for line, cells in grid:
+        if not any(content.strip() for content in cells):
+            empty += [line] if blank and header else []
+            continue
         if not header:
             header = [content.strip() or f"column {i}" for i, content in enumerate(cells, 1)]
             twice = [column for i, column in enumerate(header) if column in header[:i]]
@@ -156,8 +170,9 @@ def _from_grid(name: str, grid: Grid) -> Table:
                 f"{name!r}, line {line}, has {_cells(len(cells))} where the header has {len(header)}.",
                 "Put texts that hold the separator into double quotes.",
             )
-        found.append(dict(zip(header, cells, strict=True)))
-        lines.append(line)
+        found += [dict.fromkeys(header, "") for _ in empty] + [dict(zip(header, cells, strict=True))]
+        lines += [*empty, line]
+        empty = []
     return Table(name, header, found, lines)
 
 

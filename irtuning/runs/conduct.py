@@ -16,12 +16,15 @@ import numpy as np
 from irtuning import floor as floors
 from irtuning.config import RunConfig
 from irtuning.events import Evaluated, Finished, Notice, Phase, Stopped
-from irtuning.revisions.corpora import Corpus
+from irtuning.revisions.corpora import Corpus, refuse_changed
+from irtuning.runs.description import CONFIG, read_json
 from irtuning.runs.log import FILE as EVENTS
 from irtuning.runs.log import all_events
 from irtuning.runs.norms import NormsFile
+from irtuning.runs.stopping import ended_early
 from irtuning.tuning.card import read_origin, write_card
 from irtuning.tuning.checkpoints import FOLDER as CHECKPOINTS
+from irtuning.tuning.checkpoints import latest_step
 from irtuning.tuning.metrics import difference, score
 from irtuning.tuning.training import Emit, TrainResult, train
 
@@ -51,6 +54,8 @@ def conduct(
     rival = _Floor(config.seed or 0, emit, told=_floor_told(run_dir))
 
     def before_training(corpus: Corpus) -> None:
+        if resume and latest_step(checkpoints):
+            refuse_changed(corpus, (read_json(run_dir / CONFIG).get("corpus") or {}).get("fingerprint", ""))
         update_config(
             corpus={
                 "name": corpus.name,
@@ -76,7 +81,7 @@ def conduct(
         what = (
             f"The run was stopped at step {result.steps}; its adapter is saved and can be tried."
             if result.adapter_dir
-            else "The run was stopped before its first step; there is no adapter."
+            else ended_early(run_dir)
         )
         emit(Stopped(what=what))
         return result
@@ -89,8 +94,9 @@ def conduct(
         result.adapter_dir,
         origin.model_copy(update={"run": run_dir.name, "metrics": result.test, "floor": closing["floor"]}),
     )
-    shutil.rmtree(checkpoints, ignore_errors=True)
     emit(Finished(what=_verdict(closing)))
+    # Last: a run that is killed before it is told to have finished must find them when it goes on.
+    shutil.rmtree(checkpoints, ignore_errors=True)
     return result
 
 

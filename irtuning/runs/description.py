@@ -14,6 +14,7 @@ from typing import Any
 from irtuning import catalogue
 from irtuning.config import RunConfig
 
+CONFIG = "config.json"
 _FILES = (".jsonl", ".csv", ".tsv", ".xlsx")
 
 

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ class LocalLauncher:
         self._thread: threading.Thread | None = None
         self._complained = ""
         self._wake, self._closed = threading.Event(), threading.Event()
+        self._admitting = threading.Lock()
 
     def start(self) -> None:
         """Begins to look after the store in a thread; goes on with runs that an earlier app left waiting."""
@@ -85,11 +87,14 @@ class LocalLauncher:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def submit(self, config: RunConfig, preset: str | None = None, owner: str = "") -> dict[str, Any]:
+    def submit(
+        self, config: RunConfig, preset: str | None = None, owner: str = "", *, admit: Callable[[list[dict]], None] | None = None
+    ) -> dict[str, Any]:
         """Puts a run into the queue.
 
         Args:
             preset: name of the preset it starts from. owner: a token; only its hash is kept.
+            admit: shown the runs that are there, no other one coming in between; raises where one more is too many.
 
         Returns:
             {"run", "place": how many runs come before it, 0 where it starts at once}.
@@ -97,7 +102,10 @@ class LocalLauncher:
         Raises:
             ConfigError: the choices cannot be right. RunError: the store cannot be written.
         """
-        run = self._store.create(config, preset=preset, owner=owner, queued=True)
+        with self._admitting if admit else nullcontext():
+            if admit:
+                admit(self._store.list())
+            run = self._store.create(config, preset=preset, owner=owner, queued=True)
         place = self._store.place(run)
         self._wake.set()
         return {"run": run, "place": place}

@@ -17,6 +17,8 @@ from typing import Any, Literal
 from irtuning.runs.description import read_json, write_json
 from irtuning.runs.process import is_alive, read_process
 from irtuning.runs.status import BEFORE_TRAINING
+from irtuning.tuning.checkpoints import FOLDER as CHECKPOINTS
+from irtuning.tuning.checkpoints import latest_step
 
 FILE = "stop"
 
@@ -87,9 +89,20 @@ def press(run_dir: Path, phase: str, grace: Grace, now: float) -> None:
 
 def kept(run_dir: Path) -> str:
     """A sentence on what a run that was killed leaves behind."""
-    if (run_dir / "adapter" / "adapter_model.safetensors").is_file():
+    if _adapter(run_dir).is_file():
         return "The adapter that it saved last is kept."
     return "No adapter was saved."
+
+
+def ended_early(run_dir: Path) -> str:
+    """A sentence on a run that was stopped before it made a step; one that was taken up again may have an adapter."""
+    if latest_step(run_dir / CHECKPOINTS) or _adapter(run_dir).is_file():
+        return f"The run was stopped before it went on. {kept(run_dir)}"
+    return "The run was stopped before its first step; there is no adapter."
+
+
+def _adapter(run_dir: Path) -> Path:
+    return run_dir / "adapter" / "adapter_model.safetensors"
 
 
 def _signal(run_dir: Path, number: signal.Signals) -> None:

@@ -22,7 +22,7 @@ from irtuning.config import RunConfig, parse_config
 from irtuning.errors import ConfigError, RunError
 from irtuning.events import Phase, Resumed, Stopped
 from irtuning.runs import naming
-from irtuning.runs.description import describe, plain_config, read_json, with_paths, write_json
+from irtuning.runs.description import CONFIG, describe, plain_config, read_json, with_paths, write_json
 from irtuning.runs.listing import Listing
 from irtuning.runs.lock import dispatch_lock, store_lock
 from irtuning.runs.log import FILE as EVENTS
@@ -37,7 +37,7 @@ __all__ = ["RECORDED", "EventLog", "RunStore", "claim", "stop_requested", "store
 
 RECORDED = Path(__file__).resolve().parents[2] / "assets" / "recorded"
 """Runs that come with the studio: read, never written."""
-CONFIG, PRIVATE, METRICS, ADAPTER = "config.json", "private.json", "metrics.json", "adapter"
+PRIVATE, METRICS, ADAPTER = "private.json", "metrics.json", "adapter"
 ABLATION = "ablation.json"
 SCRATCH_SECONDS = 3600
 """After that long, a scratch folder was left by a process that died."""

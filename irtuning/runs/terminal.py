@@ -6,7 +6,7 @@ Knows events alone; where the lines go is a stream it is given.
 from __future__ import annotations
 
 import json
-import time
+from collections import deque
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,6 +14,8 @@ from irtuning.events import Evaluated, Failed, Finished, Notice, Phase, RunStart
 
 SHADES = " ░▒▓█"
 COLUMNS = 60
+PACE_STEPS = 20
+"""Steps whose mean time foretells the rest."""
 
 
 class Terminal:
@@ -27,7 +29,7 @@ class Terminal:
         self._run, self._every, self._out = run, every, out
         self._units, self._unit, self._steps = 0, "layer", 0
         self._selected: list[list[int]] = []
-        self._began = time.monotonic()
+        self._seconds: deque[float] = deque(maxlen=PACE_STEPS)
         self._phase = ""
 
     def waits(self, holder: str) -> None:
@@ -76,15 +78,17 @@ class Terminal:
 
     def _step(self, event: Step) -> None:
         self._selected.append(event.selected)
+        self._seconds.append(event.seconds)
         if event.step % self._every and event.step not in (1, self._steps):
             return
         done = event.step / max(1, self._steps)
-        # The rate of the last steps foretells better than one that includes loading.
-        left = (self._steps - event.step) * event.seconds
+        # Of the last steps, as one alone may be a short batch.
+        pace = sum(self._seconds) / len(self._seconds)
+        left = (self._steps - event.step) * pace
         loss = "-" if event.loss is None else f"{event.loss:.3f}"
         self._say(
             f"step {event.step}/{self._steps} {done:4.0%}  loss {loss}  {len(event.selected)} of {self._units} {self._unit}s  "
-            f"{event.seconds:.2f} s a step  {left:.0f} s left  {event.memory_mib / 1024:.1f} GB"
+            f"{pace:.2f} s a step  {left:.0f} s left  {event.memory_mib / 1024:.1f} GB"
         )
 
     def _table(self, closing: dict[str, Any]) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from irtuning.config import RunConfig, parse_config, processes
 from irtuning.errors import StudioError
 
+LONGEST_WAIT = timedelta(days=1)
 Invite = Callable[[Path, RunConfig, bool], None]
 """Tells all processes which run they train: its folder, its settings, whether it goes on from a checkpoint."""
 
@@ -79,5 +81,6 @@ def _exchange(told: Any) -> Any:
 
     from irtuning.tuning.ranks import told_by_first
 
-    PartialState()
+    # The first process may have to wait for another run to end before it says a word.
+    PartialState(timeout=LONGEST_WAIT)
     return told_by_first(told)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from irtuning.errors import StopRequested, StudioError
 from irtuning.events import Failed, Phase, Stopped
-from irtuning.runs.stopping import StopSignal
+from irtuning.runs.stopping import StopSignal, ended_early
 from irtuning.runs.store import EventLog, RunStore, claim, store_lock
 from irtuning.runs.together import Invite
 from irtuning.tuning.weights import find_weights
@@ -69,7 +69,7 @@ def work(
             )
             return 130 if result.stopped else 0
     except StopRequested:
-        log.append(Stopped(what="The run was stopped before its first step; there is no adapter."))
+        log.append(Stopped(what=ended_early(run_dir)))
         return 130
     except StudioError as error:
         log.append(Failed(what=error.what, advice=error.advice))

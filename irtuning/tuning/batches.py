@@ -19,11 +19,12 @@ class Share(list):
 
     Attributes:
         weight: what the mean loss of the share counts, so that the mean over all processes is that of the whole batch.
+        whole: rows of the whole batch.
     """
 
-    def __init__(self, items: Iterable[Any], weight: float) -> None:
+    def __init__(self, items: Iterable[Any], weight: float, whole: int) -> None:
         super().__init__(items)
-        self.weight = weight
+        self.weight, self.whole = weight, whole
 
 
 class Rows(torch.utils.data.Dataset):
@@ -40,7 +41,7 @@ class Rows(torch.utils.data.Dataset):
 
     def __getitems__(self, share: Share) -> Share:
         """The rows of a share, with its weight."""
-        return Share((self[i] for i in share), share.weight)
+        return Share((self[i] for i in share), share.weight, share.whole)
 
     @property
     def lengths(self) -> list[int]:
@@ -108,7 +109,7 @@ class Deal(torch.utils.data.Sampler[Share]):
         for start in range(0, len(order), self._batch):
             whole = order[start : start + self._batch]
             mine = whole[self._rank :: self._ranks]
-            yield Share(mine or whole[:1], len(mine) * self._ranks / len(whole))
+            yield Share(mine or whole[:1], len(mine) * self._ranks / len(whole), len(whole))
 
 
 def micro_batches(lengths: Sequence[int], most_tokens: int) -> list[list[int]]:

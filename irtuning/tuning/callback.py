@@ -27,7 +27,7 @@ from irtuning.tuning.layers import Layer, Snapshot, UnitKind, find_layers, froze
 from irtuning.tuning.losses import Seen, own_mean
 from irtuning.tuning.methods import named_policy
 from irtuning.tuning.policies import Choice, Policy, Stack
-from irtuning.tuning.ranks import mean_over_ranks, world_size
+from irtuning.tuning.ranks import any_rank, mean_over_ranks, world_size
 from irtuning.tuning.selection import Metric
 
 MakePolicy = Callable[[Stack], Policy]
@@ -112,6 +112,7 @@ class LayerwiseCallback(TrainerCallback):
                 parameters=tuple(sum(p.numel() for _, p in layer.parameters) for layer in self.layers),
                 weight_norms=lambda: frozen_norms(model, self.layers),
                 steps=state.max_steps,
+                seed=args.seed,
             )
         )
         self._depth = len(modules)
@@ -142,7 +143,8 @@ class LayerwiseCallback(TrainerCallback):
     ) -> None:
         """Chooses the layers of this step and freezes the others."""
         self._began = time.perf_counter()
-        if self._seen and (sets := self.policy.probes()):
+        # Where one process lacks a batch, as after a resume with more of them, none may try: all exchange what they find.
+        if self.policy.tries and not any_rank(not self._seen) and (sets := self.policy.probes()):
             self.policy.reward(losses_under_damping(self._model, self.layers, sets, self._seen))
         self._seen = []
         self._reset()
@@ -273,6 +275,19 @@ class LayerwiseCallback(TrainerCallback):
         self._seen = list(seen)
         if self._meter:
             self._meter.rewind(meter)
+
+    def disregard(self, mark: tuple[Any, ...]) -> None:
+        """Forgets what was counted since `remember`, of a row that only keeps this process in step with others. What began with
+        it stays, as zeros or with no weight: every process must have some."""
+        counted, seen = (self._loss, self._weight, self._tokens), self._seen
+        *before, known, meter = mark
+        self._loss, self._weight, self._tokens = (
+            torch.zeros_like(new) if old is None and new is not None else old
+            for old, new in zip(before, counted, strict=True)
+        )
+        self._seen = [*known, *((inputs, torch.zeros_like(weight)) for inputs, weight in seen[len(known) :])]
+        if self._meter:
+            self._meter.disregard(meter)
 
     def _reset(self) -> None:
         self._loss: torch.Tensor | None = None

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from irtuning.errors import AdapterError
 
 FILE = "irtuning.json"
+KINDS = {"lora": "A LoRA adapter", "dora": "A DoRA adapter", "bottleneck": "A parallel bottleneck adapter"}
 
 
 class Origin(BaseModel):
@@ -31,6 +32,7 @@ class Origin(BaseModel):
     """How the frozen model was held in training; empty: in `dtype`."""
     corpus: str
     corpus_fingerprint: str
+    adapter: Literal["lora", "dora", "bottleneck"] = "lora"
     method: str
     step: int
     stopped: bool = False
@@ -93,6 +95,11 @@ def card(origin: Origin) -> str:
         else ""
     )
     base, count = origin.base_id, len(origin.labels)
+    modules = "peft, transformers"
+    kind_note = ""
+    if origin.adapter == "bottleneck":
+        modules += ", irtuning.tuning.bottleneck"
+        kind_note = "The third module that is imported tells peft of this kind of adapter, which it does not know by itself.\n"
     return f"""---
 base_model: {origin.base_id}
 library_name: peft
@@ -102,7 +109,7 @@ tags: [revision-intention, ir-tuning]
 
 # {name}
 
-A LoRA adapter with its classification head, trained layer by layer with IR-Tuning Studio (method `{origin.method}`, weights of
+{KINDS[origin.adapter]} with its classification head, trained layer by layer with IR-Tuning Studio (method `{origin.method}`, weights of
 step {origin.step}). It tells why a text was revised: {", ".join(origin.labels)}.
 
 Base model: `{origin.base_id}`, loaded from: {origin.weights}. Corpus: {origin.corpus} (fingerprint `{origin.corpus_fingerprint}`).
@@ -112,12 +119,12 @@ Base model: `{origin.base_id}`, loaded from: {origin.weights}. Corpus: {origin.c
 ## Load it
 
 ```python
-import peft, transformers
+import {modules}
 base = transformers.AutoModelForSequenceClassification.from_pretrained("{base}", num_labels={count}, dtype="float32")
 model = peft.PeftModel.from_pretrained(base, ".").eval()
 ```
 
-Plain loading gives the network's logits, in the order of the labels above. It leaves out how a pair becomes the model's input
+{kind_note}Plain loading gives the network's logits, in the order of the labels above. It leaves out how a pair becomes the model's input
 (`encoding` in `{FILE}`); `irtuning.Classifier` does that for you:
 
 ```python

@@ -16,6 +16,7 @@ PREFIX = "checkpoint-"
 SEAL = "sealed.json"
 WEIGHTS = "trainable.safetensors"
 """Adapters and head, in float32, by parameter name."""
+TRAINER_STATE = "trainer_state.json"
 
 
 def folder_of(args: Any, state: Any) -> Path:
@@ -41,7 +42,9 @@ def latest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     for path in folder.glob(f"{PREFIX}*"):
         try:
             seal = json.loads((path / SEAL).read_text(encoding="utf-8"))
-            found.append((int(seal["step"]), path, seal))
+            # A folder that somebody began to remove may have lost these before its seal.
+            if all((path / name).is_file() for name in (WEIGHTS, TRAINER_STATE)):
+                found.append((int(seal["step"]), path, seal))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     if not found:

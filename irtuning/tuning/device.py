@@ -83,9 +83,10 @@ def computes_in_bfloat16(device: str) -> bool:
 
 
 def memory_mib(device: str) -> float:
-    """Memory in use now: allocated on a CUDA device, resident in this process elsewhere; MiB. No synchronisation."""
+    """Memory a step takes: the most allocated so far on a CUDA device, where a step's own is gone at its end; what is resident in
+    this process elsewhere; MiB. No synchronisation."""
     if device == "cuda":
-        return round(torch.cuda.memory_allocated() / 2**20, 1)
+        return peak_memory_mib(device)
     return round(psutil.Process().memory_info().rss / 2**20, 1)
 
 
@@ -98,6 +99,12 @@ def peak_memory_mib(device: str) -> float:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory ran out, on whatever device."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
 def give_back_memory(device: str = "cpu") -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback
+from transformers.integrations import TensorBoardCallback
 
 from irtuning.config import RunConfig
 from irtuning.errors import ConfigError, ModelError, StopRequested, StudioError
@@ -30,9 +31,10 @@ from irtuning.tuning.policies import Stack
 from irtuning.tuning.prefix import PATIENCE, PrefixCache
 from irtuning.tuning.preparing import Prepared
 from irtuning.tuning.ranks import any_rank, several, told_by_first, world_size
+from irtuning.tuning.schedule import evaluation_steps
 from irtuning.tuning.sealing import Seal
 from irtuning.tuning.trainer import StepTrainer
-from irtuning.tuning.validation import Validation, evaluation_steps
+from irtuning.tuning.validation import Validation
 
 Emit = Callable[[Any], None]
 OnNorms = Callable[[list[str], int, list[float]], None]
@@ -114,8 +116,10 @@ def fit(
         emit(event)
         if text := watch.take(event.step, event.selected, len(units)):
             emit(Notice(level="info", text=text))
-        if trainer.args.report_to:
-            trainer.log({f"importance/{i}": value for i, value in enumerate(event.scores) if value is not None})
+        if trainer.args.report_to and event.step % trainer.args.logging_steps == 0:
+            # All in one: once a callback has logged in a step, the Trainer leaves out what it would have logged itself.
+            importance = {f"importance/{i}": value for i, value in enumerate(event.scores) if value is not None}
+            trainer.log({"loss": event.loss, "learning_rate": event.learning_rate, **importance})
 
     def check_here() -> None:
         # Of several processes all must stop at the same step, so they ask one another there and nowhere else.
@@ -152,6 +156,7 @@ def fit(
         around=prefix.around if prefix else lambda rows, lengths: nullcontext(),
         remember=layerwise.remember,
         rewind=layerwise.rewind,
+        disregard=layerwise.disregard,
         notify=lambda text: emit(Notice(level="warning", text=text)),
         callbacks=[
             StopTogether(check),
@@ -162,9 +167,14 @@ def fit(
         ],
     )
     trainer.remove_callback(PrinterCallback)
+    _keep_reports(trainer, checkpoints)
     emit(Phase(name="training"))
     try:
-        trainer.train(resume_from_checkpoint=str(place) if place else None)
+        if fitted.steps < steps:
+            trainer.train(resume_from_checkpoint=str(place) if place else None)
+        else:
+            # The Trainer would look at the number of steps only after one more.
+            validation.load(place)
         fitted.best_step, fitted.validation = validation.restore_best()
     except StopRequested:
         fitted.stopped, fitted.best_step = True, fitted.steps
@@ -176,6 +186,13 @@ def fit(
         if prefix:
             prefix.remove()
     return fitted
+
+
+def _keep_reports(trainer: StepTrainer, checkpoints: Path | None) -> None:
+    """Has tensorboard write beside the checkpoints, which go once the run has finished, and not among them."""
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None:
+            callback.logging_dir = str((checkpoints.parent if checkpoints else Path()) / "tensorboard")
 
 
 def planned_steps(config: RunConfig, rows: int) -> int:

@@ -46,6 +46,15 @@ class CosineMeter:
         """Forgets what was summed since `mark`."""
         self._sums, self._rows = list(mark[0]), mark[1]
 
+    def disregard(self, mark: Any) -> None:
+        """As `rewind`, but sums that began since then stay, as zeros."""
+        sums, rows = mark
+        self._sums = [
+            (torch.zeros_like(new[0]), torch.zeros_like(new[1])) if old is None and new is not None else old
+            for old, new in zip(sums, self._sums, strict=True)
+        ]
+        self._rows = torch.zeros_like(self._rows) if rows is None and self._rows is not None else rows
+
     def remove(self) -> None:
         """Stops listening."""
         for hook in self._hooks:

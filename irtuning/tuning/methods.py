@@ -42,7 +42,7 @@ def make_policy(config: RunConfig, stack: Stack) -> Policy:
 
 
 def named_policy(method: str, metric: Metric = "gradient") -> Callable[[Stack], Policy]:
-    """A method by its name, with its own defaults, for scripts that have no RunConfig.
+    """A method by its name, with its own defaults and the training's seed, for scripts that have no RunConfig.
 
     Raises:
         ValueError: there is no such method, or it needs to be told more.
@@ -51,7 +51,7 @@ def named_policy(method: str, metric: Metric = "gradient") -> Callable[[Stack], 
     if method not in names:
         raise ValueError(f"policy must be one of {', '.join(names)} or a function, not {method!r}")
     config = RunConfig(tuning_method=method, importance_metric_name=metric).resolve()
-    return lambda stack: make_policy(config, stack)
+    return lambda stack: make_policy(config.model_copy(update={"seed": config.seed if stack.seed is None else stack.seed}), stack)
 
 
 def _ir(config: RunConfig, stack: Stack) -> Policy:

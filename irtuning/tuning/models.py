@@ -16,6 +16,7 @@ from transformers.utils import logging
 from irtuning.errors import ModelError
 from irtuning.tuning import quantised
 from irtuning.tuning.adapters import head_modules
+from irtuning.tuning.device import out_of_memory
 from irtuning.tuning.layers import layer_modules
 from irtuning.tuning.weights import Weights
 
@@ -105,6 +106,8 @@ def load_model(
             **(quantised.loading(bits, _kept_in_full(weights, bits, device), dtype, device) if bits else {}),
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        if out_of_memory(error):
+            raise
         _refuse_half(weights, error)
         if bits:
             raise quantised.does_not_run(bits, weights.base_id, device, error) from error
@@ -117,6 +120,16 @@ def load_model(
         quantised.settle(model)
         return model.eval()
     return model.to(device).eval()
+
+
+def longest_input(model: torch.nn.Module) -> int | None:
+    """Tokens that a model reads at most, special ones included; None where its config does not say.
+
+    Where positions are counted from behind the padding's number, as RoBERTa's are, as many fewer fit.
+    """
+    longest = getattr(model.config, "max_position_embeddings", None)
+    shifts = [m.padding_idx + 1 for m in model.modules() if hasattr(m, "create_position_ids_from_input_ids")]
+    return None if longest is None else longest - max(shifts, default=0)
 
 
 def attention(dtype: torch.dtype, device: torch.device) -> dict[str, str]:

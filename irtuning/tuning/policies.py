@@ -25,7 +25,7 @@ class Stack:
     Attributes:
         depth: the layer of each unit, from 0, shape (units,). layers: how many layers there are.
         parameters: adapter weights in each unit. weight_norms: gives the L2 norm of the frozen weights of each unit.
-        steps: of the whole run, 0 where nobody knows.
+        steps: of the whole run, 0 where nobody knows. seed: of the training, for a policy that was given none of its own.
     """
 
     depth: tuple[int, ...]
@@ -33,6 +33,7 @@ class Stack:
     parameters: tuple[int, ...]
     weight_norms: Callable[[], tuple[float, ...]]
     steps: int = 0
+    seed: int | None = None
 
     @property
     def units(self) -> int:

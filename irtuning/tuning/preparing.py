@@ -20,7 +20,7 @@ from irtuning.revisions.encoding import Encoding, make_encoding
 from irtuning.tuning import adapters
 from irtuning.tuning.batches import Row
 from irtuning.tuning.device import Device, choose_device
-from irtuning.tuning.models import is_decoder, load_config, load_model, load_tokenizer
+from irtuning.tuning.models import is_decoder, load_config, load_model, load_tokenizer, longest_input
 from irtuning.tuning.predicting import predict_logits, softmax
 from irtuning.tuning.quantised import bits_of, refuse_missing, words
 from irtuning.tuning.tokens import tokenise
@@ -86,7 +86,8 @@ def prepare(config: RunConfig, corpus: Corpus, emit: Callable[[Any], None], chec
         bits=bits_of(config),
     )
     check()
-    if config.max_length > (longest := getattr(model.config, "max_position_embeddings", config.max_length)):
+    longest = longest_input(model)
+    if longest is not None and config.max_length > longest:
         raise ConfigError(
             f"This model reads {longest} tokens at most.", f"Set the maximum length to {longest} or less."
         )

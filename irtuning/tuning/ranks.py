@@ -37,6 +37,12 @@ def any_rank(flag: bool) -> bool:
     return any(box)
 
 
+def wait_for_all() -> None:
+    """Returns once every process has come here."""
+    if several():
+        dist.barrier()
+
+
 def mean_over_ranks(values: torch.Tensor) -> torch.Tensor:
     """The mean of a tensor over all processes, on every one of them; the tensor itself where there is one process."""
     if several():

@@ -11,6 +11,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from irtuning.tuning.checkpoints import SEAL, folder_of
+from irtuning.tuning.ranks import wait_for_all
 
 
 class Seal(TrainerCallback):
@@ -24,8 +25,9 @@ class Seal(TrainerCallback):
         self._note = note
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Writes the seal in one move, after all else has reached the disk."""
+        """Writes the seal in one move, after all processes have written theirs and all of it has reached the disk."""
         folder = folder_of(args, state)
+        wait_for_all()
         if not state.is_world_process_zero or not folder.is_dir():
             return
         for path in folder.iterdir():

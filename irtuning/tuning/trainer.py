@@ -5,7 +5,7 @@ Knows nothing of layers or importance: any callback may choose what trains.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from transformers import Trainer, TrainingArguments
 from irtuning.tuning.adapters import restore_state, trainable_state
 from irtuning.tuning.batches import Deal, Rows, collate, micro_batches
 from irtuning.tuning.checkpoints import WEIGHTS
-from irtuning.tuning.device import give_back_memory
+from irtuning.tuning.device import give_back_memory, out_of_memory
 
 TRIM_EVERY = 25
 """Steps between two times that free memory is given back on a CPU."""
@@ -32,6 +32,7 @@ class StepTrainer(Trainer):
         check: called before each micro-batch; may raise to end the training with the unfinished step dropped.
         around: what each forward and backward pass runs in, told the rows' indices and lengths.
         remember, rewind: take and restore what others counted of a batch, for one that is computed again.
+        disregard: as rewind, for a batch that counts for nothing.
         notify: takes a sentence for the user.
     """
 
@@ -47,11 +48,12 @@ class StepTrainer(Trainer):
         around: Callable[[Sequence[int], Sequence[int]], AbstractContextManager[None]] = lambda rows, lengths: nullcontext(),
         remember: Callable[[], Any] = lambda: None,
         rewind: Callable[[Any], None] = lambda mark: None,
+        disregard: Callable[[Any], None] = lambda mark: None,
         notify: Callable[[str], None] = lambda text: None,
         **kwargs: Any,
     ) -> None:
         self._most_tokens, self._check, self._around = most_tokens, check, around
-        self._remember, self._rewind, self._notify = remember, rewind, notify
+        self._remember, self._rewind, self._disregard, self._notify = remember, rewind, disregard, notify
         super().__init__(
             model=model,
             args=args,
@@ -62,6 +64,7 @@ class StepTrainer(Trainer):
                 "lengths": [len(row["input_ids"]) for row in batch],
                 "rows": [row["row"] for row in batch],
                 "share": batch.weight,
+                "whole": batch.whole,
             },
             **kwargs,
         )
@@ -82,6 +85,12 @@ class StepTrainer(Trainer):
             pin_memory=self.args.dataloader_pin_memory,
         )
 
+    def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
+        """The batches of one step; how many rows they hold together is what each of them is weighed by."""
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self._rows_a_step = sum(batch["whole"] for batch in batches)
+        return batches, items
+
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> torch.Tensor:
@@ -94,7 +103,10 @@ class StepTrainer(Trainer):
         mark = self._remember()
         while True:
             try:
-                return self._in_parts(model, dict(inputs))
+                loss = self._in_parts(model, dict(inputs))
+                if not inputs["share"]:
+                    self._disregard(mark)
+                return loss
             except (RuntimeError, MemoryError) as error:
                 self._halve(error, max(inputs["lengths"]))
             model.zero_grad(set_to_none=True)
@@ -105,7 +117,7 @@ class StepTrainer(Trainer):
     def _in_parts(self, model: nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
         lengths: list[int] = inputs.pop("lengths")
         indices: list[int] = inputs.pop("rows")
-        weight = inputs.pop("share") / self.current_gradient_accumulation_steps
+        weight = inputs.pop("share") * inputs.pop("whole") / self._rows_a_step
         total = len(lengths)
         loss = torch.zeros((), device=self.args.device)
         parts = micro_batches(lengths, self._most_tokens)
@@ -149,6 +161,8 @@ class StepTrainer(Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """Adapters and head alone, as they are: peft's own way would ask the hub about embeddings."""
+        if not self.args.should_save:
+            return
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         save_file(trainable_state(self.model), folder / WEIGHTS)
@@ -171,9 +185,3 @@ class DealtLoader(torch.utils.data.DataLoader):
     def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch whose batches come next."""
         self.batch_sampler.set_epoch(epoch)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the memory ran out, on whatever device."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text

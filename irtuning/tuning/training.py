@@ -8,7 +8,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,19 @@ import numpy as np
 
 from irtuning.catalogue import MODELS
 from irtuning.config import RunConfig
-from irtuning.errors import StopRequested, StudioError
+from irtuning.errors import ConfigError, StopRequested, StudioError
 from irtuning.events import CheckpointSaved, Evaluated, Notice, Phase
 from irtuning.revisions.corpora import Corpus, load_corpus
 from irtuning.tuning import adapters
+from irtuning.tuning.card import FILE as ORIGIN
 from irtuning.tuning.card import Origin, write_card
 from irtuning.tuning.checkpoints import latest
-from irtuning.tuning.device import peak_memory_mib
+from irtuning.tuning.device import out_of_memory, peak_memory_mib
 from irtuning.tuning.fitting import Emit, OnNorms, fit
 from irtuning.tuning.metrics import score
 from irtuning.tuning.preparing import Prepared, columns_of, prepare
 from irtuning.tuning.quantised import bits_of
 from irtuning.tuning.ranks import first_rank
-from irtuning.tuning.trainer import out_of_memory
 from irtuning.tuning.weights import Weights
 
 
@@ -80,7 +81,7 @@ def train(
     Args:
         config: what nobody set is filled in with what works best for the model.
         emit: takes typed events as they happen.
-        output_dir: folder that gets adapter, head, tokenizer and `irtuning.json`.
+        output_dir: folder that gets adapter, head, tokenizer and `irtuning.json`; an adapter that is there is replaced.
         corpus: texts to train on instead of those the config names.
         should_stop: asked between micro-batches and evaluation batches.
         before_training: called with the corpus once the model stands.
@@ -89,7 +90,8 @@ def train(
         resume: go on from the newest whole checkpoint there, from the start where there is none.
 
     Raises:
-        StudioError: something about model, corpus or settings is wrong; the message is fit to show.
+        StudioError: something about model, corpus or settings is wrong, or the folder holds something else than an adapter;
+            the message is fit to show.
     """
     emit = emit or (lambda event: None)
     began = time.perf_counter()
@@ -99,13 +101,15 @@ def train(
             raise StopRequested
 
     config = config.resolve()
+    _refuse_foreign(Path(output_dir))
     found = latest(checkpoints) if resume and checkpoints else None
     emit(Phase(name="loading"))
     corpus = corpus or load_corpus(config.dataset_name or "", columns_of(config))
     for text in corpus.notices:
         emit(Notice(level="warning", text=text))
     check()
-    prepared = prepare(config, corpus, emit, check)
+    with _memory_told():
+        prepared = prepare(config, corpus, emit, check)
     result = TrainResult(config, list(corpus.labels), prepared.weights)
     try:
         fitted = fit(
@@ -132,7 +136,8 @@ def train(
         raise broken
     if not result.stopped and result.steps:
         try:
-            _test(prepared, result, emit, check)
+            with _memory_told():
+                _test(prepared, result, emit, check)
         except StopRequested:
             result.stopped = True
     result.seconds = round(fitted.seconds_before + time.perf_counter() - began, 3)
@@ -147,11 +152,21 @@ def _test(prepared: Prepared, result: TrainResult, emit: Emit, check: Callable[[
     emit(Evaluated(step=result.best_step, subset="test", of="network", metrics=result.test, confusion=result.confusion))
 
 
+def _refuse_foreign(folder: Path) -> None:
+    """Does nothing where the adapter's folder is to be made, is empty or holds an adapter: all else in it would be lost."""
+    if not folder.exists() or (folder / ORIGIN).is_file() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    raise ConfigError(
+        f"{folder.name or str(folder)!r} is there already and is no adapter of this studio.", "Name a new folder for the adapter."
+    )
+
+
 def _save(prepared: Prepared, result: TrainResult) -> None:
-    """Writes the adapter's folder in one move: a process that dies meanwhile leaves no half of one."""
+    """Writes the adapter's folder in one move: a process that dies meanwhile leaves no half of one, at worst none."""
     folder, name = result.adapter_dir, result.config.model_name
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".adapter-", dir=folder.parent))
+    old = scratch.with_name(f"{scratch.name}-old")
     scratch.chmod(0o755)
     try:
         adapters.save_adapter(prepared.model, prepared.tokenizer, scratch, prepared.weights.base_id)
@@ -165,16 +180,29 @@ def _save(prepared: Prepared, result: TrainResult) -> None:
             bits=bits_of(result.config),
             corpus=prepared.corpus.name,
             corpus_fingerprint=prepared.corpus.fingerprint,
+            adapter=result.config.adapter_name,
             method=result.config.tuning_method,
             step=result.best_step,
             stopped=result.stopped,
         )
         write_card(scratch, origin)
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(old)
         scratch.rename(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _memory_told() -> Iterator[None]:
+    """Where the memory runs out, says so and what helps."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if out_of_memory(error):
+            raise _explain(error) from error
+        raise
 
 
 def _explain(error: Exception) -> StudioError:

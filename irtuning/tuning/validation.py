@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,20 +17,6 @@ from irtuning.tuning.checkpoints import folder_of, resumed_from
 
 BEST, BEST_WEIGHTS = "best.json", "best.safetensors"
 """In a checkpoint: the best step so far with its metrics, and its weights."""
-
-TIMES = 6
-"""Evaluations in a run at most: enough to see a curve and to catch the best weights."""
-SHARE = 0.2
-"""Evaluating may cost this part of training at most, but for the one evaluation at the end."""
-FORWARD_SHARE = 1 / 3
-"""A row that is only read costs this part of one that is learnt from."""
-
-
-def evaluation_steps(steps: int, rows_a_step: int, validation_rows: int) -> list[int]:
-    """Steps after which to evaluate: evenly spread, the last step always among them."""
-    affordable = int(SHARE * steps * rows_a_step / max(1.0, FORWARD_SHARE * validation_rows))
-    times = max(1, min(TIMES, affordable, steps))
-    return sorted({max(1, round(steps * i / times)) for i in range(1, times + 1)})
 
 
 class Validation(TrainerCallback):
@@ -45,8 +32,13 @@ class Validation(TrainerCallback):
     ) -> None:
         """Goes on with the best weights of a checkpoint, where training is resumed from one."""
         if path := resumed_from(args, state, BEST):
-            told = json.loads(path.read_text(encoding="utf-8"))
-            self._best = (told["step"], told["metrics"], load_file(path.parent / BEST_WEIGHTS))
+            self.load(path.parent)
+
+    def load(self, checkpoint: Path) -> None:
+        """Goes on with the best weights of a checkpoint; without any where it has none."""
+        if (checkpoint / BEST).is_file():
+            told = json.loads((checkpoint / BEST).read_text(encoding="utf-8"))
+            self._best = (told["step"], told["metrics"], load_file(checkpoint / BEST_WEIGHTS))
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Puts the best weights so far beside the Trainer's own files."""

@@ -80,10 +80,9 @@ class Endpoints:
         """
         with _told():
             request = checked_request(config, paths_allowed=self._paths_allowed())
-            if not self._paths_allowed():
-                refuse_when_full(self._store.list())
             owner = secrets.token_urlsafe(18)
-            return {**self._launcher.submit(request, owner=owner), "owner": owner}
+            admit = None if self._paths_allowed() else refuse_when_full
+            return {**self._launcher.submit(request, owner=owner, admit=admit), "owner": owner}
 
     def stop_run(self, run_id: str, owner: str = "") -> dict:
         """Cancels a waiting run, or asks a training one to stop; its adapter so far is kept.

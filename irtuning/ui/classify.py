@@ -14,7 +14,7 @@ from irtuning.errors import StudioError
 from irtuning.revisions.corpora import label_meanings
 from irtuning.shelf import is_large
 from irtuning.ui.marks import marked
-from irtuning.ui.parts import note, static, warning
+from irtuning.ui.parts import choice, note, static, warning
 from irtuning.ui.run_list import title_of
 from irtuning.ui.studio import QUIET, Studio
 from irtuning.ui.words import label as intention
@@ -43,11 +43,13 @@ class ClassifyPage:
     adapter: gr.Dropdown
     _studio: Studio
 
-    def choices(self, wanted: str | None = "") -> Any:
-        """The choice as it stands: the adapter wanted where it is there, else the first one (the newest run's)."""
+    def choices(self, wanted: str | None = "", *, tell: bool = False) -> Any:
+        """The choice as it stands: the adapter wanted where it is there, else the first one (the newest run's); `tell`: say so."""
         shelf = self._studio.shelf.list()
         ids = [entry["id"] for entry in shelf]
         value = wanted if wanted in ids else next(iter(ids), None)
+        if tell and wanted and value and value != wanted:
+            gr.Warning(f"There is no adapter {text(wanted[:80])} here. Another one is chosen: {text(adapter_title(shelf[0]))}.")
         return gr.Dropdown(choices=[(adapter_title(entry), entry["id"]) for entry in shelf], value=value)
 
     def warm(self, adapter: str | None) -> None:
@@ -78,7 +80,7 @@ def classify_page(studio: Studio) -> ClassifyPage:
     """Builds the page inside the current gr.Blocks context."""
     with gr.Row(elem_id="ir-classify", elem_classes="ir-page"):
         with gr.Column(elem_id="ir-pair", elem_classes="ir-panel", min_width=0):
-            adapter = gr.Dropdown([], label="Adapter", filterable=False, elem_id="ir-adapter", min_width=0)
+            adapter = choice([], label="Adapter", elem_id="ir-adapter", min_width=0)
             before = _side("Before", "The text as it was; empty for an addition", "ir-before")
             after = _side("After", "The text as it is now; empty for a deletion", "ir-after")
             go = gr.Button("Classify", variant="primary", elem_id="ir-classify-go")

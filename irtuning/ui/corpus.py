@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import shutil
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -17,8 +18,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from irtuning import catalogue
+from irtuning.errors import CorpusError
 from irtuning.insight.estimate import Sizes, mean_tokens
 from irtuning.paths import existing
+from irtuning.revisions.corpora import SUFFIXES as TABLES
 from irtuning.revisions.corpora import Columns, Corpus, load_corpus
 from irtuning.ui.words import label as intention
 from irtuning.ui.words import plural, text
@@ -42,9 +45,9 @@ def keep(upload: Path, home: Path) -> Path:
     target = home / UPLOADS / digest / name
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = target.with_name(f".{target.name}.part")
-        shutil.copyfile(upload, scratch)
-        scratch.replace(target)
+        # A name of its own: a whole class may send the same file at once.
+        with tempfile.TemporaryDirectory(prefix=".part-", dir=target.parent) as scratch:
+            Path(shutil.copyfile(upload, Path(scratch) / "whole")).replace(target)
     os.utime(target.parent)
     return target
 
@@ -53,6 +56,12 @@ def uploaded(name: str, home: Path) -> bool:
     """Whether a corpus is a file that `keep` kept."""
     path = existing(name)
     return path is not None and path.resolve().is_relative_to((home / UPLOADS).resolve())
+
+
+def is_table(name: str) -> bool:
+    """Whether a corpus is one file of rows on this machine."""
+    path = existing(name)
+    return path is not None and path.is_file() and path.suffix.lower() in TABLES
 
 
 def forget_unused(home: Path, used: Collection[str], *, older_than: float = UNUSED_SECONDS) -> None:
@@ -133,8 +142,12 @@ def sizes_of(name: str, columns: Columns, *, use_instruction: bool) -> Sizes | N
             return None
         stamp = path.stat().st_mtime_ns
     else:
-        stamp = path.stat().st_mtime_ns
-        if sum(child.stat().st_size for child in path.iterdir() if child.is_file()) > LARGEST_READ_BYTES:
+        try:
+            stamp = path.stat().st_mtime_ns
+            size = sum(child.stat().st_size for child in path.iterdir() if child.is_file())
+        except OSError:
+            raise CorpusError(f"{path.name!r} cannot be read.", "Name a file or a folder that you may open.") from None
+        if size > LARGEST_READ_BYTES:
             return None
     train, validation, test, characters = _numbers(name, columns, stamp)
     return Sizes(train, validation, test, mean_tokens(characters, use_instruction=use_instruction))

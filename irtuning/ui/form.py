@@ -137,10 +137,11 @@ def default_words(name: str, model: str | None) -> str:
     return number(value) if isinstance(value, int | float) else str(value)
 
 
-def with_default(field: Field, model: str | None) -> list[tuple[str, str]]:
-    """A folded field's choices, with what holds where nothing is chosen on top; its value is empty."""
+def with_default(field: Field, model: str | None, chosen: str = "") -> list[tuple[str, str]]:
+    """A folded field's choices, with what holds where nothing is chosen on top; its value is empty. What is chosen stays among
+    them, also where it is this model's default."""
     usual = default_words(field.name, model)
-    return [(f"{usual} (default)", ""), *(pair for pair in field.choices if pair[1] != usual)]
+    return [(f"{usual} (default)", ""), *(pair for pair in field.choices if pair[1] == chosen or pair[1] != usual)]
 
 
 def method_choices() -> list[tuple[str, str]]:
@@ -161,13 +162,14 @@ def metric_choices() -> list[tuple[str, str]]:
     return _named("importance_metric_name", METRICS)
 
 
-def adapter_choices() -> list[tuple[str, str]]:
-    """(words, value) of the adapters at the usual ranks; a value is e.g. `lora:16`."""
-    return [
-        (f"{words} {size}", f"{kind}:{size}")
-        for words, kind in _named("adapter_name", ADAPTERS)
-        for size in (WIDTHS if kind == "bottleneck" else RANKS)
-    ]
+def adapter_choices(chosen: str = "") -> list[tuple[str, str]]:
+    """(words, value) of the adapters at the usual sizes, and of the one that is chosen; a value is e.g. `lora:16`."""
+    kind_chosen, _, size_chosen = chosen.partition(":")
+    found = []
+    for words, kind in _named("adapter_name", ADAPTERS):
+        sizes = {*(WIDTHS if kind == "bottleneck" else RANKS), *([int(size_chosen)] if kind == kind_chosen else [])}
+        found += [(f"{words} {size}", f"{kind}:{size}") for size in sorted(sizes)]
+    return found
 
 
 def default_adapter(model: str | None) -> str:

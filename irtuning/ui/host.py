@@ -22,9 +22,15 @@ def local_paths_allowed(environment: Mapping[str, str] | None = None) -> bool:
         return said == "open"
     if any(environment.get(name) for name in _PUBLIC_SIGNS):
         return False
-    if environment.get("GRADIO_SHARE", "").strip().lower() in ("true", "1", "yes", "on"):
+    if share_asked(environment):
         return False
     return _is_loopback(environment.get("GRADIO_SERVER_NAME") or "127.0.0.1")
+
+
+def share_asked(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether a link for everybody was asked for. It is made only then: some notebooks' hosts would get one unasked."""
+    environment = os.environ if environment is None else environment
+    return environment.get("GRADIO_SHARE", "").strip().lower() in ("true", "1", "yes", "on")
 
 
 def _is_loopback(name: str) -> bool:

@@ -9,10 +9,11 @@ from typing import Any
 import gradio as gr
 
 from irtuning.errors import CorpusError, StudioError
+from irtuning.paths import existing
 from irtuning.revisions.corpora import Columns, guess_columns, load_corpus, read_table
 from irtuning.ui.corpus import LARGEST_READ_BYTES, SUFFIXES, columns_for_config, forget_unused, keep, preview, summary
 from irtuning.ui.limits import refuse_large
-from irtuning.ui.parts import static, warning
+from irtuning.ui.parts import choice, static, warning
 from irtuning.ui.studio import QUIET, Studio
 from irtuning.ui.words import text
 
@@ -26,10 +27,21 @@ class OwnCorpus:
 
     Attributes:
         panel: everything, shown only while it is chosen. inputs: where the kept file is, and the four columns.
+        outputs: what `shown` gives values for.
     """
 
     panel: gr.Column
     inputs: list[Any]
+    outputs: list[Any]
+
+    @staticmethod
+    def shows(name: str | None, path: str | None, *columns: str | None) -> bool:
+        """Whether the file that the part shows is the one of this name."""
+        return bool(path and name) and existing(name) == Path(path)
+
+    def shown(self, name: str, columns: Columns) -> list[Any]:
+        """Values that show a file, with these columns chosen and the others guessed; or what is wrong with it."""
+        return _shown(existing(name) or Path(name), columns)
 
     def choice(self, path: str | None, *columns: str | None) -> tuple[str, dict[str, str | None]]:
         """(the file, RunConfig's column fields) that the values of `inputs` stand for.
@@ -68,7 +80,7 @@ def own_corpus(studio: Studio) -> OwnCorpus:
         seen = static(_hint(), elem_id="ir-own-preview")
         with gr.Column(visible=False, elem_classes="ir-rows", min_width=0) as naming:
             columns = [
-                gr.Dropdown([], label=words, elem_classes="ir-row", filterable=False, min_width=0)
+                choice([], label=words, elem_classes="ir-row", min_width=0)
                 for _, words in _ROLES
             ]
         told = static(elem_id="ir-own-summary")
@@ -81,20 +93,35 @@ def own_corpus(studio: Studio) -> OwnCorpus:
                 refuse_large(None)
             path = keep(Path(upload_path), studio.store.home)
             forget_unused(studio.store.home, studio.store.corpora())
-            names, rows = read_table(path)
         except (StudioError, OSError) as error:
-            return [None, warning(error), gr.Column(visible=False), *[gr.Dropdown(choices=[], value=None)] * 4, ""]
-        guess = guess_columns(names)
-        given = [_choice(key, names, getattr(guess, key)) for key, _ in _ROLES]
-        shown = f'<p class="ir-small-text"><strong>{text(path.name)}</strong></p>{preview(names, rows)}'
-        return [str(path), shown, gr.Column(visible=True), *given, describe(str(path), guess)]
+            return _nothing(error)
+        return _shown(path, Columns())
 
-    upload.upload(take, upload, [kept, seen, naming, *columns, told], **QUIET)
+    outputs = [kept, seen, naming, *columns, told]
+    upload.upload(take, upload, outputs, **QUIET)
     gr.on(
         [column.input for column in columns], lambda path, *names: describe(path, named(*names)),
         [kept, *columns], told, trigger_mode="always_last", **QUIET,
     )
-    return OwnCorpus(panel, [kept, *columns])
+    return OwnCorpus(panel, [kept, *columns], outputs)
+
+
+def _shown(path: Path, wanted: Columns) -> list[Any]:
+    try:
+        if path.is_file() and path.stat().st_size > LARGEST_READ_BYTES:
+            raise CorpusError(f"{path.name!r} is too large to be looked at here.", "Its columns must have the usual names.")
+        names, rows = read_table(path)
+    except StudioError as error:
+        return _nothing(error)
+    usual = guess_columns(names)
+    found = Columns(**{key: getattr(usual if getattr(wanted, key) is None else wanted, key) for key, _ in _ROLES})
+    given = [_choice(key, names, getattr(found, key)) for key, _ in _ROLES]
+    shown = f'<p class="ir-small-text"><strong>{text(path.name)}</strong></p>{preview(names, rows)}'
+    return [str(path), shown, gr.Column(visible=True), *given, describe(str(path), found)]
+
+
+def _nothing(error: Exception) -> list[Any]:
+    return [None, warning(error), gr.Column(visible=False), *[gr.Dropdown(choices=[], value=None)] * 4, ""]
 
 
 def _choice(role: str, columns: list[str], guess: str | None) -> gr.Dropdown:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gradio as gr
 
 from irtuning.errors import StudioError
@@ -11,6 +13,14 @@ from irtuning.ui.words import text
 def static(markup: str = "", *, elem_id: str | None = None) -> gr.HTML:
     """Markup that does nothing by itself; a handler may put other markup in its place."""
     return gr.HTML(markup, elem_id=elem_id, apply_default_css=False, js_on_load=None)
+
+
+def choice(choices: list[tuple[str, str]], **more: Any) -> gr.Dropdown:
+    """One of some choices, in which nothing can be typed. A value may still be none of them: one that a link, a command or an older
+    page brought is shown as it is, and what it means is checked where it is used, in words."""
+    box = gr.Dropdown(choices, allow_custom_value=True, **more)
+    box.filterable = False  # gradio takes the two together only so
+    return box
 
 
 def note(words: str) -> str:

@@ -55,11 +55,14 @@ def _card(preset: catalogue.Preset, reason: str, span: str, chosen: bool) -> str
     )
 
 
-def cannot(preset: catalogue.Preset, machine: Machine | None, *, free: bool = True) -> str:
+def cannot(
+    preset: catalogue.Preset, machine: Machine | None, *, free: bool = True, request: RunConfig | None = None
+) -> str:
     """Why a preset cannot run here, in a few words; empty where it can.
 
     Args:
         free: any model may be named here; a public host trains only those that come along.
+        request: what the preset's values were changed to.
     """
     entry = catalogue.MODELS[preset.values["model_name"]]
     if entry.name in catalogue.EMBEDDED:
@@ -68,7 +71,8 @@ def cannot(preset: catalogue.Preset, machine: Machine | None, *, free: bool = Tr
         return "not on this host"
     if machine is None or machine.device == "cpu":
         return "needs a GPU"
-    need = estimate(RunConfig().with_preset(preset.name).resolve(), None, machine).memory_gib or 0.0
+    asked = (request or RunConfig().with_preset(preset.name)).resolve()
+    need = estimate(asked, None, machine).memory_gib or 0.0
     return f"needs {gigabytes(need)} on the GPU" if need > machine.room_gib else ""
 
 

@@ -114,9 +114,9 @@ def runs_page(studio: Studio, train: TrainPage) -> RunsPage:
             own = uploaded(config.dataset_name or "", studio.store.home)
             new, words = train.starter.start(config, preset, visitor=http.session_hash or "", own_corpus=own)
         except StudioError as error:
-            return [warning(error), *[gr.skip()] * (1 + len(train.controls))]
+            return [warning(error), *[gr.skip()] * (1 + len(train.controls) + len(train.own_outputs))]
         gr.Info(f"{text(new)}: {text(words or 'it starts with the same settings.')}")
-        return ["", new, *train.filled(config)]
+        return ["", new, *train.refilled(config)]
 
     def remove(run: str) -> list[Any]:
         try:
@@ -138,7 +138,7 @@ def runs_page(studio: Studio, train: TrainPage) -> RunsPage:
         button.click(lambda run, what=what: make(run, what), live, [fetched, message], **QUIET).success(
             None, None, None, js="() => irtuning.fetch('#ir-fetched')"
         )
-    again.click(start_again, live, [message, train.live, *train.controls], **QUIET).success(
+    again.click(start_again, live, [message, train.live, *train.controls, *train.own_outputs], **QUIET).success(
         None, [train.live, message], None, js="(run, failed) => { if (!failed) irtuning.watch(run); }"
     )
     return page

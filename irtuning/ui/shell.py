@@ -92,19 +92,21 @@ def _wire_bridge(
         address = read_query(str(query))
         watched = first_run(studio, address.run) if address.page == "train" and address.run else gr.skip()
         shown = runs.opened(address.run) if address.page == "runs" else [gr.skip()] * len(runs.outputs)
-        chosen = classify.choices(address.adapter) if address.page == "classify" else gr.skip()
+        chosen = classify.choices(address.adapter, tell=True) if address.page == "classify" else gr.skip()
         return gr.Tabs(selected=address.page), watched, *shown, chosen
 
-    def changed(event: gr.EventData, *values: Any) -> tuple[Any, Any]:
-        """The list and the estimate once a run has ended: it may tell how long the next one takes."""
+    def changed(event: gr.EventData, shown: str, *values: Any) -> list[Any]:
+        """Once a run has ended: the estimate, as it may tell how long the next one takes, and what the Runs page shows of it."""
         if event._data.get("state") not in ("finished", "stopped", "failed", "lost"):
-            return gr.skip(), gr.skip()
-        return runs.rows(), train.estimate(values, studio.probe.known())
+            return [gr.skip()] * (1 + len(runs.outputs))
+        found = runs.opened(shown) if shown == event._data.get("run") else [gr.skip()] * len(runs.outputs)
+        found[0], found[runs.outputs.index(runs.live)] = runs.rows(), gr.skip()
+        return [train.estimate(values, studio.probe.known()), *found]
 
     outputs = [tabs, train.live, *runs.outputs, classify.adapter]
     # The address is asked and not the event: of several in a row only the last place counts, and it is that one.
     bridge.open(opened, bridge, outputs, js="() => location.search", trigger_mode="always_last", **QUIET)
-    bridge.state(changed, train.inputs, [runs.list, train.note], **QUIET)
+    bridge.state(changed, [runs.live, *train.inputs], [train.note, *runs.outputs], **QUIET)
 
 
 def _wire_load(
@@ -118,7 +120,7 @@ def _wire_load(
         return (
             first_run(studio, address.run) if address.page == "train" else "",
             *runs.opened(address.run if address.page == "runs" else ""),
-            classify.choices(address.adapter),
+            classify.choices(address.adapter, tell=True),
         )
 
     def learned(*values: Any) -> tuple[Any, ...]:

@@ -66,9 +66,8 @@ class Starter:
             before = self._last.get(visitor)
             if before and now - before[0] < DOUBLE_CLICK_SECONDS and before[1] == config:
                 return before[2], ""
-            if not self._studio.paths_allowed():
-                refuse_when_full(self._studio.store.list())
-            given = self._studio.launcher.submit(taken, preset or None)
+            admit = None if self._studio.paths_allowed() else refuse_when_full
+            given = self._studio.launcher.submit(taken, preset or None, admit=admit)
             self._last = {who: last for who, last in self._last.items() if now - last[0] < DOUBLE_CLICK_SECONDS}
             self._last[visitor] = (now, config, given["run"])
         place = given["place"]
@@ -77,8 +76,8 @@ class Starter:
     def _checked(self, config: RunConfig, preset: str, own_corpus: bool) -> RunConfig:
         machine = self._studio.probe.known()
         free = self._studio.paths_allowed()
-        if preset and machine and (reason := cannot(catalogue.PRESETS[preset], machine, free=free)):
-            raise ConfigError(f"{catalogue.PRESETS[preset].title}: {reason}.", "Choose a smaller model.")
+        if preset and machine and (reason := cannot(catalogue.PRESETS[preset], machine, free=free, request=config)):
+            raise ConfigError(f"{catalogue.PRESETS[preset].title}: {reason}.", "Take fewer tokens at once, 4 bit, or a smaller model.")
         if not free:
             # A file that was uploaded is the visitor's own; in all else a public host takes what its endpoints take.
             name = catalogue.DEFAULT_CORPUS if own_corpus else config.dataset_name

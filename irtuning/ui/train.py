@@ -16,13 +16,15 @@ from irtuning import catalogue
 from irtuning.config import RunConfig
 from irtuning.errors import ConfigError, StudioError
 from irtuning.insight.machine import Machine
+from irtuning.revisions.corpora import Columns
 from irtuning.ui import form
+from irtuning.ui.corpus import is_table, uploaded
 from irtuning.ui.forecast import forecast
 from irtuning.ui.limits import bounded
 from irtuning.ui.live import live_view
 from irtuning.ui.own_corpus import OwnCorpus, own_corpus
+from irtuning.ui.parts import choice, static, warning
 from irtuning.ui.parts import note as told
-from irtuning.ui.parts import static, warning
 from irtuning.ui.presets import bring_note, presets
 from irtuning.ui.snippets import command, python
 from irtuning.ui.starting import Starter
@@ -30,6 +32,8 @@ from irtuning.ui.studio import QUIET, Studio
 from irtuning.ui.waiting import waiting_list
 from irtuning.ui.words import text
 
+CORPUS, ADAPTER = 2, 5
+"""Places among the form's controls."""
 LATEST = {**QUIET, "trigger_mode": "always_last"}
 """For handlers that only describe the form: of many changes the last one counts."""
 SHOW_RUN = "(run) => irtuning.show('train', run)"
@@ -75,7 +79,7 @@ class TrainPage:
         names = [field.name for field in form.folded_fields()]
         folded, own = dict(zip(names, rest, strict=False)), rest[len(names) :]
         columns: dict[str, str | None] = {}
-        if corpus == form.OWN_FILE:
+        if corpus == form.OWN_FILE or self._own.shows(corpus, *own):
             corpus, columns = self._own.choice(*own)
         elif not self._studio.paths_allowed() and corpus not in catalogue.CORPORA:
             raise ConfigError("On this host only the corpora of the list can be trained on.", "Choose one of them.")
@@ -105,6 +109,26 @@ class TrainPage:
             form.adapter_of(config),
             *form.folded_values(config).values(),
         ]
+
+    def refilled(self, config: RunConfig) -> list[Any]:
+        """As `filled`, for a request that was not made by this form, with what its corpus needs to be chosen again: updates of
+        `controls`, then of `own_outputs`. Another visitor's file is neither shown nor chosen."""
+        values = self.filled(config)
+        values[ADAPTER] = gr.Dropdown(choices=form.adapter_choices(values[ADAPTER]), value=values[ADAPTER])
+        columns = Columns(config.before_column, config.after_column, config.label_column, config.doc_column)
+        name = config.dataset_name or ""
+        kept = uploaded(name, self._studio.store.home)
+        if kept and not self._studio.paths_allowed():
+            values[CORPUS] = gr.skip()
+        elif kept or (columns != Columns() and name not in catalogue.CORPORA and is_table(name)):
+            values[CORPUS] = form.OWN_FILE
+            return [*values, *self._own.shown(name, columns)]
+        return [*values, *[gr.skip()] * len(self._own.outputs)]
+
+    @property
+    def own_outputs(self) -> list[Any]:
+        """What shows a file of one's own."""
+        return self._own.outputs
 
 
 def train_page(studio: Studio) -> TrainPage:
@@ -155,14 +179,27 @@ def _wire_form(
             gr.HTML(command=text(command(config)), python=text(python(config))),
         )
 
-    def placeholders(name: str | None) -> list[Any]:
-        return [_default_shown(field, name) for field in form.folded_fields()]
+    def placeholders(name: str | None, *chosen: Any) -> list[Any]:
+        return [_default_shown(field, name, value) for field, value in zip(form.folded_fields(), chosen, strict=True)]
+
+    def named(name: str | None) -> list[Any]:
+        """The part for a file of one's own, where that is chosen, or a file on this machine is named."""
+        typed = studio.paths_allowed() and name not in catalogue.CORPORA and is_table(name or "")
+        shown = own.shown(name or "", Columns()) if typed else [gr.skip()] * len(own.outputs)
+        return [gr.Column(visible=typed or name == form.OWN_FILE), *shown]
 
     gr.on([c.change for c in [*controls[1:], *own.inputs]], refresh, page.inputs, list(places), **LATEST)
-    model.change(placeholders, model, folded, **LATEST)
-    model.change(None, model, chosen, js=f"(model) => ({_by_model(form.preset_of)})[model] ?? ''")
-    model.input(None, model, adapter, js=f"(model) => ({_by_model(form.default_adapter)})[model] ?? '{form.default_adapter(None)}'")
-    corpus.change(lambda name: gr.Column(visible=name == form.OWN_FILE), corpus, own.panel, **LATEST)
+    model.change(placeholders, [model, *folded], folded, **LATEST)
+    model.change(
+        None, model, chosen, js=f"(model) => {{ irtuning.model = model; return ({_by_model(form.preset_of)})[model] ?? ''; }}"
+    )
+    # A box also tells of an input when it is only left, and twice of a click: then nothing is returned, and the adapter stays.
+    model.input(
+        None, model, adapter,
+        js=f"(model) => {{ const same = (irtuning.model ?? '{model.value}') === model; irtuning.model = model;"
+        f" if (!same) return ({_by_model(form.default_adapter)})[model] ?? '{form.default_adapter(None)}'; }}",
+    )
+    corpus.change(named, corpus, [own.panel, *own.outputs], **LATEST)
     # In the browser alone: a click on Start right after one on a card must find the form filled.
     chosen.select(None, chosen, controls[1:], js=f"(preset) => ({_by_preset(page)})[preset]")
 
@@ -216,18 +253,17 @@ def _rows(first: RunConfig, free: bool) -> list[gr.Dropdown]:
 def _row(
     label: str, choices: list[tuple[str, str]], value: str | None, *, own: bool = False, fixed: bool = False
 ) -> gr.Dropdown:
-    return gr.Dropdown(
-        choices, value=value, label=label, allow_custom_value=own, filterable=own, interactive=not fixed,
-        elem_classes="ir-row", min_width=0,
-    )
+    look = {"value": value, "label": label, "elem_classes": "ir-row", "min_width": 0}
+    if own:
+        return gr.Dropdown(choices, allow_custom_value=True, **look)
+    return choice(choices, interactive=not fixed, **look)
 
 
 def _folded(field: form.Field, model: str | None) -> gr.Dropdown | gr.Textbox:
     usual = form.default_words(field.name, model)
     if field.choices:
-        return gr.Dropdown(
-            form.with_default(field, model), value="", label=field.label, info=field.info, filterable=False,
-            elem_classes="ir-row ir-setting", min_width=0,
+        return choice(
+            form.with_default(field, model), value="", label=field.label, info=field.info, elem_classes="ir-row ir-setting", min_width=0,
         )
     return gr.Textbox(
         label=field.label, info=field.info, placeholder=usual, lines=1, max_lines=1, elem_classes="ir-row ir-setting",
@@ -235,8 +271,8 @@ def _folded(field: form.Field, model: str | None) -> gr.Dropdown | gr.Textbox:
     )
 
 
-def _default_shown(field: form.Field, model: str | None) -> Any:
+def _default_shown(field: form.Field, model: str | None, chosen: Any) -> Any:
     """The update that shows a model's default where nothing is set."""
     if field.choices:
-        return gr.Dropdown(choices=form.with_default(field, model))
+        return gr.Dropdown(choices=form.with_default(field, model, str(chosen or "")))
     return gr.Textbox(placeholder=form.default_words(field.name, model))

@@ -27,11 +27,11 @@ from irtuning.tuning.adapters import add_adapter
 from irtuning.tuning.arguments import arguments
 from irtuning.tuning.batches import Row, Rows
 from irtuning.tuning.callback import LayerwiseCallback
-from irtuning.tuning.device import Device, choose_device
+from irtuning.tuning.device import Device, choose_device, out_of_memory
 from irtuning.tuning.methods import make_policy
 from irtuning.tuning.prefix import PATIENCE, PrefixCache
 from irtuning.tuning.quantised import installed
-from irtuning.tuning.trainer import StepTrainer, out_of_memory
+from irtuning.tuning.trainer import StepTrainer
 from tests.benchmarks.flops import Shape
 from tests.benchmarks.gpu_model import PAD, corpus_lengths, quantise, random_model, random_rows
 from tests.benchmarks.gpu_watch import COSTLIEST, PROFILED, Measured, Profile, Watch

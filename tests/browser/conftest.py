@@ -1,4 +1,4 @@
-"""Shared by the tests in a browser: one chromium a file, and the pages on a store of their own."""
+"""Shared by the tests in a browser: one chromium, and the pages on a store of their own."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ import subprocess
 import sys
 import time
 import urllib.request
-from urllib.parse import urlparse
 
 import pytest
 from playwright import sync_api
 
 from tests.browser.live_serving import launch
-from tests.browser.pages import PATIENCE, RECORDED, ROOT
+from tests.browser.pages import RECORDED, ROOT, visiting
 from tests.simulated import simulate, write_run
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium():
     """A browser; each test opens pages of its own."""
     with sync_api.sync_playwright() as playwright:
@@ -31,7 +30,7 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def recorded(tmp_path_factory):
     """A store of recorded runs with one of 30 layers."""
     home = tmp_path_factory.mktemp("recorded")
@@ -39,7 +38,7 @@ def recorded(tmp_path_factory):
     return home
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def served(tmp_path_factory, recorded):
     """(address of the pages, folder of their runs)."""
     with socket.socket() as free:
@@ -81,18 +80,7 @@ def address(served):
 @pytest.fixture
 def visit(chromium, address):
     """Opens pages; at the end, nothing may have gone wrong in one or asked another host."""
-    pages, faults = [], []
-
-    def open_page(query: str = "", *, width: int = 1280, height: int = 900):
-        page = chromium.new_page(viewport={"width": width, "height": height})
-        page.set_default_timeout(PATIENCE)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("request", lambda r: faults.append(r.url) if urlparse(r.url).hostname not in (None, "", "127.0.0.1") else None)
-        page.goto(address + query, wait_until="domcontentloaded")
-        pages.append(page)
-        return page
-
-    yield open_page
-    for page in pages:
-        page.close()
+    faults = []
+    with visiting(chromium, address, faults) as open_page:
+        yield open_page
     assert faults == []

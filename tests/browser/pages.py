@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlparse
 
 from playwright import sync_api
 
@@ -17,6 +20,25 @@ PATIENCE = 20_000
 def setting(page, label: str):
     """The box of a folded setting; its name goes on with the sentence below it."""
     return page.get_by_role("textbox", name=re.compile(f"^{label}"))
+
+
+@contextlib.contextmanager
+def visiting(browser, address: str, faults: list[str]) -> Iterator[Callable]:
+    """A function that opens pages, which are closed at the end; what breaks in them and whom else they ask goes to `faults`."""
+    pages = []
+
+    def open_page(query: str = "", *, width: int = 1280, height: int = 900):
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(PATIENCE)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda r: faults.append(r.url) if urlparse(r.url).hostname not in (None, "", "127.0.0.1") else None)
+        page.goto(address + query, wait_until="domcontentloaded")
+        pages.append(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
 
 
 def start(page, steps: str = "") -> str:

@@ -105,3 +105,27 @@ def test_pairs_count_their_template():
 @pytest.mark.parametrize("machine", [None, TWO_CORES])
 def test_a_machine_not_known_yet_is_taken_for_a_small_one(machine):
     assert estimate(config(), STARTER, machine).seconds > 60
+
+
+def test_what_a_run_asks_for_itself_counts_before_what_the_machine_would_choose():
+    big = RunConfig(model_name="llama3.1-8b")
+
+    def memory(**values):
+        return estimate(big.model_copy(update=values).resolve(), STARTER, GPU).memory_gib
+
+    assert memory(dtype="float32") > memory() + 13
+    assert memory(adapter_name="bottleneck", bottleneck_width=256) > memory(adapter_name="bottleneck", bottleneck_width=16) + 5
+    assert memory(gradient_checkpointing=True) < memory()
+    on_cpu = estimate(config(device="cpu"), STARTER, GPU).seconds
+    assert on_cpu > 2.5 * estimate(config(), STARTER, GPU).seconds
+    assert estimate(config(gradient_checkpointing=True), STARTER, GPU).seconds > estimate(config(), STARTER, GPU).seconds
+
+
+def test_a_short_run_on_a_large_corpus_scores_its_validation_part_once():
+    large = replace(STARTER, train=5000, validation=600, test=0)
+    once = 600 * 60 / 3 / 1000
+    for steps, times in ((10, 1), (4000, 6)):
+        with_it, without = (
+            estimate(config(max_steps=steps), replace(large, validation=rows), TWO_CORES, Measured(1.0)).seconds for rows in (600, 0)
+        )
+        assert with_it - without == pytest.approx(times * once)

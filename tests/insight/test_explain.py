@@ -170,3 +170,12 @@ def test_parts_of_layers_are_called_by_their_names():
     assert history.names == ["layer 0 attention", "layer 0 mlp", "layer 1 attention", "layer 1 mlp"]
     told = explain(history, 1, {**IR, "selection_unit": "block"})
     assert told["proof"] == "1 block frozen in this step: not one of its weights moved. The 3 trained ones did."
+
+
+def test_steps_ranked_by_weights_are_told_with_them_from_the_first_on():
+    weights = [3.0, 1.0, 2.0, 4.0]
+    chosen = list(select_layers(weights, metric="weight").layers)
+    history = by_hand((weights, chosen, chosen, 0.1), (weights, chosen, chosen, 0.1))
+    for step in step_by_step(history, {**IR, "importance_metric_name": "weight"}, [1, 2]):
+        assert step["before"] == weights
+        assert step["ranks"] == [2, 0, 1, 3]

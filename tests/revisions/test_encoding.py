@@ -186,3 +186,10 @@ def test_pairs_that_are_no_revision_are_refused(before, after, says):
 def test_additions_and_deletions_are_revisions():
     check_pair("", "y" * 20_000)
     check_pair("x", "")
+
+
+@pytest.mark.parametrize(("before", "after", "side"), [("caf\udce9", "cafe", "before"), ("cafe", "\ud800", "after")])
+def test_a_text_that_was_not_decoded_whole_is_refused(before, after, side):
+    with pytest.raises(RevisionError, match=f"The text {side} is not UTF-8"):
+        check_pair(before, after)
+    check_pair("café 🎉", "cafe")

@@ -89,6 +89,7 @@ def test_missing_labels_and_columns_are_named(rows, columns, says):
 
 def test_read_rows_keeps_every_row_and_needs_no_label(tmp_path):
     path = tmp_path / "pairs.csv"
-    path.write_text("old,new\nx,y\nsame,same\n", encoding="utf-8")
-    assert read_rows(path) == [Revision("x", "y"), Revision("same", "same")]
-    assert read_rows(path, Columns(before="new", after="old"))[0] == Revision("y", "x")
+    path.write_text("old,new\nx,y\n,\nsame,same\n,\n", encoding="utf-8")
+    # An empty row between others keeps its place; those at the end are none.
+    assert read_rows(path) == ([Revision("x", "y"), Revision("", ""), Revision("same", "same")], [2, 3, 4])
+    assert read_rows(path, Columns(before="new", after="old"))[0][0] == Revision("y", "x")

@@ -135,3 +135,9 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     assert "There is no file 'gone.csv'" in refused(tmp_path / "gone.csv")
     (tmp_path / "folder.csv").mkdir()
     assert "'folder.csv' cannot be read: is a directory" in refused(tmp_path / "folder.csv")
+
+
+def test_names_that_differ_from_line_to_line_are_refused_before_they_fill_the_memory(tmp_path):
+    lines = "".join(f'{{"essay-{i}": "x"}}\n' for i in range(20_000))
+    with pytest.raises(CorpusError, match="more than 200 different columns in its first 201 lines"):
+        read_table(write(tmp_path, "a.jsonl", lines))

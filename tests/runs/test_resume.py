@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,13 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from irtuning.errors import RunError
+from irtuning.config import RunConfig
+from irtuning.errors import CorpusError, RunError
 from irtuning.events import CheckpointSaved, Phase, Resumed, Step
 from irtuning.insight.history import RunHistory
+from irtuning.revisions.corpora import load_corpus
+from irtuning.runs.conduct import conduct
 from irtuning.runs.log import EventLog, all_events, last_kept
 from irtuning.runs.norms import NormsFile
+from irtuning.runs.stopping import ended_early
 from irtuning.runs.store import RunStore
 from irtuning.tuning.checkpoints import latest, latest_step
+from irtuning.tuning.training import train
+from tests.conftest import make_rows, write_jsonl
 
 ROOT = Path(__file__).parents[2]
 STEPS = 48
@@ -139,6 +146,8 @@ def test_a_checkpoint_counts_only_when_it_is_sealed(tmp_path):
     for number, seal in ((10, '{"step": 10, "layers_trained": [1]}'), (20, '{"step": 2'), (30, None)):
         folder = tmp_path / f"checkpoint-{number}"
         folder.mkdir()
+        for name in ("trainable.safetensors", "trainer_state.json"):
+            (folder / name).touch()
         if seal:
             (folder / "sealed.json").write_text(seal)
     assert latest(tmp_path) == (tmp_path / "checkpoint-10", {"step": 10, "layers_trained": [1]})
@@ -161,7 +170,6 @@ def test_norms_beyond_the_checkpoint_are_written_anew(tmp_path):
 
 
 def test_only_a_run_that_did_not_end_can_go_on(tmp_path):
-    from irtuning.config import RunConfig
     from irtuning.events import Failed, Finished
 
     store = RunStore(tmp_path)
@@ -177,3 +185,63 @@ def test_only_a_run_that_did_not_end_can_go_on(tmp_path):
     log.append(Finished())
     with pytest.raises(RunError, match="finished"):
         store.reopen(run, log)
+
+
+def in_process(model: Path, corpus: Path, folder: Path, **more):
+    """(result, events) of a run of seven steps in this process, whose checkpoints stay."""
+    config = RunConfig(
+        model_name=str(model), dataset_name=str(corpus), max_steps=7, batch_size=8, max_length=64, warmup_steps=1, save_steps=3,
+        learning_rate=0.005, device="cpu",
+    )  # fmt: skip
+    events = []
+    return train(config, events.append, output_dir=folder / "adapter", checkpoints=folder / "checkpoints", **more), events
+
+
+def test_a_run_that_was_killed_after_its_last_step_makes_no_other_one(tmp_path, model_dirs, corpus_dir):
+    whole, _ = in_process(model_dirs("llama"), corpus_dir, tmp_path)
+    assert latest_step(tmp_path / "checkpoints") == 7
+    again, events = in_process(model_dirs("llama"), corpus_dir, tmp_path, resume=True)
+    assert [e for e in events if e.kind == "step"] == []
+    assert (again.steps, again.best_step, again.layers_trained) == (7, whole.best_step, whole.layers_trained)
+    assert again.test == whole.test
+    assert latest_step(tmp_path / "checkpoints") == 7
+
+
+def test_a_run_does_not_go_on_with_other_texts(tmp_path, model_dirs, corpus_dir):
+    corpus = Path(shutil.copytree(corpus_dir, tmp_path / "texts"))
+    store = RunStore(tmp_path / "runs")
+    run = store.create(
+        RunConfig(
+            model_name=str(model_dirs("bert")), dataset_name=str(corpus), max_steps=40, batch_size=8, max_length=64, save_steps=2,
+            device="cpu",
+        )
+    )
+    folder = store.path(run)
+
+    def trained(resume: bool) -> None:
+        stops = lambda: latest_step(folder / "checkpoints") >= 4  # noqa: E731
+        conduct(
+            folder, store.run_config(run).resolve(), EventLog(folder).append, stops if not resume else lambda: False,
+            lambda **values: store.update_config(run, **values), resume=resume,
+        )  # fmt: skip
+
+    trained(resume=False)
+    rows = make_rows(96, 1)
+    write_jsonl(corpus / "train.jsonl", [{**rows[0], "before": "another text"}, *rows[1:]])
+    with pytest.raises(CorpusError, match="'texts' has changed since the run was trained on it"):
+        trained(resume=True)
+    assert store.config(run)["corpus"]["fingerprint"] == load_corpus(str(corpus_dir)).fingerprint
+
+
+@pytest.mark.parametrize("gone", ["trainable.safetensors", "trainer_state.json"])
+def test_a_checkpoint_that_somebody_began_to_remove_is_none(tmp_path, model_dirs, corpus_dir, gone):
+    in_process(model_dirs("llama"), corpus_dir, tmp_path)
+    (tmp_path / "checkpoints" / "checkpoint-7" / gone).unlink()
+    assert latest_step(tmp_path / "checkpoints") == 6
+
+
+def test_a_run_that_was_stopped_before_it_went_on_tells_of_the_adapter_it_has(tmp_path):
+    assert ended_early(tmp_path) == "The run was stopped before its first step; there is no adapter."
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_model.safetensors").touch()
+    assert ended_early(tmp_path) == "The run was stopped before it went on. The adapter that it saved last is kept."

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -142,22 +143,30 @@ METHODS = ("path", "config", "run_config", "metrics", "events_path", "read_event
            "request_stop", "delete", "is_recorded", "update_config", "all_events", "ablation", "finished_adapter")
 
 
+@pytest.fixture
+def outside(store, queued, tmp_path):
+    """A run that lies beside the store, where a path would lead."""
+    return shutil.copytree(store.path(queued), tmp_path / "outside")
+
+
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("wrong", WRONG)
-def test_every_method_refuses_a_wrong_id(store, queued, method, wrong):
-    with pytest.raises(RunError, match="There is no run called") as caught:
-        getattr(store, method)(wrong)
-    assert len(str(caught.value)) < 200
+def test_every_method_refuses_a_wrong_id(store, outside, method):
+    inside = store.list()[0]["run"]
+    for wrong in (*WRONG, f"../{outside.name}", str(outside), f"./{inside}", f"{inside}/", f"../{store.home.name}/{inside}"):
+        with pytest.raises(RunError, match="There is no run called") as caught:
+            getattr(store, method)(wrong)
+        assert len(str(caught.value)) < 200
+    assert (outside / "config.json").is_file()
 
 
-def test_zip_refuses_a_wrong_id(store, tmp_path):
+def test_zip_refuses_a_wrong_id(store, outside, tmp_path):
     with pytest.raises(RunError, match="There is no run called"):
-        store.zip_adapter("../x", tmp_path / "x.zip")
+        store.zip_adapter(f"../{outside.name}", tmp_path / "x.zip")
 
 
-@given(st.text())
+@given(st.one_of(st.text(), st.lists(st.sampled_from(["..", ".", "/", "outside", "runs", "a-run"])).map("".join)))
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_text_leads_out_of_the_store(store, text):
+def test_no_text_leads_out_of_the_store(store, outside, text):
     try:
         path = store.path(text)
     except RunError:

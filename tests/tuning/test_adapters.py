@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -44,6 +47,32 @@ def test_plain_peft_gives_the_logits_of_our_classifier(tmp_path, corpus_dir, mod
         inputs = tokenizer(rendered.text, rendered.text_pair, return_tensors="pt")
         with torch.no_grad():
             logits = plain(**inputs).logits[0].numpy()
+        assert np.allclose(logits, row, atol=1e-4)
+
+
+@pytest.mark.parametrize("adapter", ["lora", "dora", "bottleneck"])
+def test_the_cards_lines_give_the_logits_of_our_classifier(tmp_path, model_dirs, corpus_dir, monkeypatch, adapter):
+    sizes = {"bottleneck_width": 4} if adapter == "bottleneck" else {"lora_r": 2}
+    config = RunConfig(
+        model_name=str(model_dirs("llama")), dataset_name=str(corpus_dir), max_steps=3, batch_size=4, warmup_steps=0,
+        device="cpu", max_length=64, learning_rate=0.02, dtype="float32", adapter_name=adapter, **sizes,
+    )  # fmt: skip
+    train(config, output_dir=tmp_path / "adapter")
+    (tmp_path / "private.json").write_text(json.dumps({"model_path": str(model_dirs("llama"))}))
+    ours = Classifier(tmp_path / "adapter", device="cpu")
+    expected, _ = ours.logits(PAIRS)
+    card = (tmp_path / "adapter" / "README.md").read_text()
+    code = re.search(r"^## Load it\n\n```python\n(.*?)^```$", card, flags=re.MULTILINE | re.DOTALL)[1]
+    assert len(code.splitlines()) == 3
+    monkeypatch.chdir(tmp_path / "adapter")
+    made = {}
+    exec(code.replace('"tiny-llama"', repr(str(model_dirs("llama")))), made)
+    assert {"lora": "A LoRA", "dora": "A DoRA", "bottleneck": "A parallel bottleneck"}[adapter] + " adapter" in card
+    tokenizer = AutoTokenizer.from_pretrained(".")
+    for (before, after), row in zip(PAIRS, expected, strict=True):
+        rendered = ours._encoding.render(before, after, lambda t: len(tokenizer(t)["input_ids"]), 3)
+        with torch.no_grad():
+            logits = made["model"](**tokenizer(rendered.text, rendered.text_pair, return_tensors="pt")).logits[0].numpy()
         assert np.allclose(logits, row, atol=1e-4)
 
 

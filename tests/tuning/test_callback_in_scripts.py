@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,9 +11,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainerCallback
 
+from irtuning.config import RunConfig
 from irtuning.errors import ModelError
 from irtuning.tuning.callback import LayerwiseCallback
 from irtuning.tuning.layers import find_layers
+from irtuning.tuning.methods import make_policy, named_policy
+from irtuning.tuning.policies import Stack
 from tests.conftest import FAMILIES, tiny_model, with_adapter
 from tests.tuning.test_callback import data, trainer
 
@@ -156,3 +160,11 @@ def test_a_reference_pass_with_adapters_switched_off_thaws_nothing(tmp_path):
     ).train()
     assert len(find_layers(usual.model)) == 4
     assert all(s.selected == s.moved and len(s.selected) == 1 for s in steps)
+
+
+@pytest.mark.parametrize("method", ["rst", "lisa", "ir"])
+def test_a_method_made_by_its_name_draws_by_the_trainings_seed(method):
+    first = {seed: named_policy(method)(replace(Stack.plain(16), seed=seed)).choose().layers for seed in (1, 2, 3, None)}
+    assert len(set(first.values())) > 2
+    assert named_policy(method)(replace(Stack.plain(16), seed=2)).choose().layers == first[2]
+    assert first[None] == make_policy(RunConfig(tuning_method=method).resolve(), Stack.plain(16)).choose().layers

@@ -3,9 +3,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from irtuning.errors import ConfigError
-from irtuning.tuning.device import choose_device, computes_in_bfloat16, memory_mib, peak_memory_mib
+from irtuning.tuning.device import choose_device, computes_in_bfloat16, memory_mib, out_of_memory, peak_memory_mib
 
 
 def test_auto_takes_bfloat16_only_where_it_is_computed_in():
@@ -30,3 +31,9 @@ def test_memory_is_measured():
 def test_it_describes_itself_as_json():
     done = subprocess.run([sys.executable, "-m", "irtuning.tuning.device"], capture_output=True, text=True, timeout=120)
     assert {"device", "name", "dtype", "cores", "memory_gib", "gpu_memory_gib"} == set(json.loads(done.stdout))
+
+
+def test_another_error_is_not_taken_for_one_of_memory():
+    assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"))
+    assert out_of_memory(MemoryError())
+    assert not out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from torch import nn
 
 from irtuning.config import RunConfig
@@ -11,7 +10,7 @@ from irtuning.tuning.arguments import arguments
 from irtuning.tuning.batches import Rows
 from irtuning.tuning.callback import LayerwiseCallback
 from irtuning.tuning.device import choose_device
-from irtuning.tuning.trainer import StepTrainer, out_of_memory
+from irtuning.tuning.trainer import StepTrainer
 from tests.conftest import tiny_model, with_adapter
 
 
@@ -108,7 +107,23 @@ def test_one_row_that_is_too_large_ends_it():
         trained(3)
 
 
-def test_another_error_is_not_taken_for_one_of_memory():
-    assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"))
-    assert out_of_memory(MemoryError())
-    assert not out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+@pytest.mark.parametrize("importance", ["gradient", "cosine"])
+def test_rows_of_a_short_batch_count_as_much_as_others_when_batches_are_accumulated(importance):
+    """Five rows in batches of four and one: the step is that of one batch of five."""
+    found = []
+    for per_device in (8, 4):
+        model = with_adapter(tiny_model("llama"))
+        config = RunConfig(
+            model_name="minilm", batch_size=8, per_device_train_batch_size=per_device, max_steps=2, device="cpu", dtype="float32",
+            warmup_steps=0, tuning_method="full", importance_metric_name=importance,
+        ).resolve()  # fmt: skip
+        steps = []
+        StepTrainer(
+            model=model, args=arguments(config, choose_device("cpu", "float32"), 2), rows=rows(5), pad_token_id=0, most_tokens=4096,
+            check=lambda: None, callbacks=[LayerwiseCallback("full", importance=importance, emit=steps.append)],
+        ).train()  # fmt: skip
+        found.append(steps)
+    for whole, parts in zip(*found, strict=True):
+        assert parts.loss == pytest.approx(whole.loss, rel=1e-5)
+        assert parts.scores == pytest.approx(whole.scores, rel=1e-3)
+        assert parts.tokens == whole.tokens

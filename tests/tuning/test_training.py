@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from transformers.integrations import TensorBoardCallback, integration_utils
 
 from irtuning.config import RunConfig, parse_config
-from irtuning.errors import ConfigError, CorpusError, ModelError
+from irtuning.errors import ConfigError, CorpusError, ModelError, StudioError
+from irtuning.revisions.corpora import load_corpus
+from irtuning.tuning import models, training
+from irtuning.tuning.arguments import REPORTERS
 from irtuning.tuning.card import read_origin
+from irtuning.tuning.models import longest_input
 from irtuning.tuning.training import train
+from tests.conftest import tiny_model
 
 
 def settings(model_dirs, corpus_dir, family="bert", **more) -> RunConfig:
@@ -70,11 +78,12 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another_one(tmp_path,
         _, events = record(settings(model_dirs, corpus_dir, seed=seed), tmp_path / str(seed))
         return [(e.scores, e.selected, e.loss, e.tokens) for e in events if e.kind == "step"]
 
-    assert trace(5) == trace(5)
-    assert trace(5) != trace(6)
+    first = trace(5)
+    assert trace(5) == first
+    assert trace(6) != first
 
 
-def test_micro_batches_leave_the_step_as_it_was(tmp_path, model_dirs, corpus_dir):
+def test_micro_batches_hold_all_tokens_of_the_step(tmp_path, model_dirs, corpus_dir):
     def first(most):
         config = settings(
             model_dirs, corpus_dir, tokens_per_micro_batch=most, lora_dropout=0.0, max_steps=2, tuning_method="full"
@@ -83,10 +92,8 @@ def test_micro_batches_leave_the_step_as_it_was(tmp_path, model_dirs, corpus_dir
         return next(e for e in events if e.kind == "step")
 
     whole, parts = first(4096), first(64)
-    # BERT's own dropout is on in training; scores agree to its noise, loss and tokens tightly enough to tell a lost row.
+    # BERT's own dropout is on in training: loss and scores differ by its noise, and are compared on a decoder below.
     assert parts.tokens == whole.tokens
-    assert parts.loss == pytest.approx(whole.loss, rel=0.2)
-    assert parts.scores == pytest.approx(whole.scores, rel=0.3)
 
 
 def test_a_decoder_without_dropout_gives_the_same_step_in_micro_batches(tmp_path, model_dirs, corpus_dir):
@@ -144,7 +151,7 @@ def test_it_learns(tmp_path, model_dirs, corpus_dir):
     config = settings(model_dirs, corpus_dir, "llama", max_steps=60, learning_rate=1e-2, tuning_method="full")
     _, events = record(config, tmp_path / "adapter")
     losses = [e.loss for e in events if e.kind == "step"]
-    assert sum(losses[-10:]) < sum(losses[:10])
+    assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
 
 
 @pytest.mark.parametrize(
@@ -187,10 +194,75 @@ def test_an_instruction_of_ones_own_is_what_the_model_reads(tmp_path, model_dirs
     {"importance_metric_name": "cosine"}, {"importance_metric_name": "weight"}, {"budget": 0.7, "settle_after": 0.3, "cache_prefix": True},
 ], ids=lambda rule: "-".join(map(str, rule.values())))  # fmt: skip
 def test_every_rule_on_the_real_llm(tmp_path, corpus_dir, rule):
-    config = RunConfig(model_name="smollm2-135m", dataset_name=str(corpus_dir), max_steps=4, batch_size=4, max_length=96, **rule)
-    _, events = record(config, tmp_path / "a")
+    whole = load_corpus(str(corpus_dir))
+    few = replace(whole, validation=whole.validation[:3], test=whole.test[:3])
+    # IST's first trial comes in the eleventh step.
+    count = 11 if rule.get("tuning_method") == "ist" else 4
+    config = RunConfig(model_name="smollm2-135m", dataset_name="few", max_steps=count, batch_size=4, max_length=96, **rule)
+    _, events = record(config, tmp_path / "a", corpus=few)
     steps = [e for e in events if e.kind == "step"]
-    assert len(steps) == 4
+    assert len(steps) == count
     assert all(len(e.scores) == 30 and e.loss == e.loss for e in steps)
     # The warm-up's first step has rate 0.
     assert all(e.moved == e.selected for e in steps[1:])
+
+
+@pytest.mark.parametrize("name", ["results", "results/notes.txt"])
+def test_a_folder_of_something_else_is_not_replaced(tmp_path, model_dirs, corpus_dir, name):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "notes.txt").write_text("months of work")
+    with pytest.raises(ConfigError, match="is there already and is no adapter"):
+        train(settings(model_dirs, corpus_dir), output_dir=tmp_path / name)
+    assert (tmp_path / "results" / "notes.txt").read_text() == "months of work"
+
+
+@pytest.mark.parametrize("where", ["from_pretrained", "test"])
+def test_memory_that_runs_out_anywhere_is_said_with_what_helps(tmp_path, model_dirs, corpus_dir, monkeypatch, where):
+    def full(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    if where == "test":
+        monkeypatch.setattr(training, "_test", full)
+    else:
+        monkeypatch.setattr(models.AutoModelForSequenceClassification, "from_pretrained", full)
+    with pytest.raises(StudioError, match="The memory ran out") as caught:
+        train(settings(model_dirs, corpus_dir, max_steps=1), output_dir=tmp_path / "adapter")
+    assert "smaller model" in caught.value.advice
+
+
+def test_positions_behind_the_paddings_number_are_none_to_read_at(model_dirs):
+    assert longest_input(tiny_model("roberta")) == 299
+    assert longest_input(tiny_model("bert")) == 256
+    assert longest_input(tiny_model("llama")) == 256
+
+
+def test_reports_hold_loss_rate_and_importance_and_lie_beside_the_checkpoints(tmp_path, model_dirs, corpus_dir, monkeypatch):
+    logged, folders = [], []
+
+    class Report(TensorBoardCallback):
+        """Stands in for the one that needs tensorboard."""
+
+        def __init__(self):
+            self.logging_dir = None
+
+        def on_train_begin(self, args, state, control, **kwargs):
+            folders.append(self.logging_dir)
+
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            logged.append((state.global_step, logs))
+
+        def on_train_end(self, args, state, control, **kwargs):
+            pass
+
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "tensorboard", Report)
+    monkeypatch.setitem(REPORTERS, "tensorboard", "json")
+    config = settings(model_dirs, corpus_dir, report_to="tensorboard", logging_steps=2)
+    _, events = record(config, tmp_path / "run" / "adapter", checkpoints=tmp_path / "run" / "checkpoints")
+    losses = {e.step: e.loss for e in events if e.kind == "step"}
+    steps = [(step, logs) for step, logs in logged if "loss" in logs]
+    assert [step for step, _ in steps] == [2, 4, 6]
+    for step, logs in steps:
+        assert logs["loss"] == losses[step]
+        assert logs["learning_rate"] > 0
+        assert any(name.startswith("importance/") for name in logs)
+    assert folders == [str(tmp_path / "run" / "tensorboard")]

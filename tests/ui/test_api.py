@@ -3,6 +3,8 @@
 import hashlib
 import json
 import logging
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import gradio as gr
 import pytest
@@ -14,6 +16,7 @@ from irtuning.events import Finished
 from irtuning.runs.launch import LocalLauncher
 from irtuning.runs.store import EventLog, RunStore
 from irtuning.ui import api
+from irtuning.ui.limits import MOST_OPEN
 
 SECRET = "Dear diary, nobody may read this."
 
@@ -125,6 +128,29 @@ def test_a_public_host_refuses(values, sentence):
     assert api.checked_request(values, paths_allowed=True)
 
 
+def refused(host) -> bool:
+    try:
+        host.start_run({})
+    except gr.Error:
+        return True
+    return False
+
+
+def test_many_requests_at_once_fill_a_public_hosts_queue_and_no_more(strict_host, store):
+    with ThreadPoolExecutor(24) as pool:
+        found = list(pool.map(lambda _: refused(strict_host), range(24)))
+    assert found.count(False) == len(store.list()) == MOST_OPEN
+
+
+def test_a_public_hosts_queue_can_be_full(strict_host, open_host, store):
+    for _ in range(MOST_OPEN):
+        strict_host.start_run({})
+    with pytest.raises(gr.Error, match="12 runs wait or train here already"):
+        strict_host.start_run({})
+    assert len(store.list()) == MOST_OPEN
+    assert open_host.start_run({})["place"] == MOST_OPEN
+
+
 # -- following and stopping -----------------------------------------------------------------------------------------
 
 
@@ -146,8 +172,10 @@ def test_stop_run_cancels_a_waiting_one(open_host):
     assert open_host.stop_run(run, "any token") == {"run": run, "state": "stopped"}
 
 
-@pytest.mark.parametrize("wrong", ["../../etc/passwd", "", "no-such-run", None, 5, ["x"], "a" * 100_000])
-def test_wrong_ids_are_one_sentence(open_host, wrong):
+@pytest.mark.parametrize("wrong", ["../outside", "", "no-such-run", None, 5, ["x"], "a" * 100_000])
+def test_wrong_ids_are_one_sentence(open_host, store, tmp_path, wrong):
+    run = open_host.start_run({})["run"]
+    shutil.copytree(store.path(run), tmp_path / "outside")
     for ask in (open_host.stop_run, open_host.run_events):
         with pytest.raises(gr.Error, match="There is no run called") as caught:
             ask(wrong)

@@ -108,3 +108,11 @@ def test_the_steady_setting_is_a_method_of_the_short_list():
     assert (other.budget, other.settle_after) == (0.4, catalogue.STEADY["settle_after"])
     assert form.method_of(other) == "ir"
     assert form.folded_values(other)["budget"] == "0.4"
+
+
+def test_what_is_chosen_stays_among_the_choices():
+    field = next(field for field in form.folded_fields() if field.name == "use_instruction")
+    assert [value for _, value in form.with_default(field, "llama3.1-8b")] == ["", "no"]
+    assert [value for _, value in form.with_default(field, "llama3.1-8b", "yes")] == ["", "yes", "no"]
+    assert ("LoRA, rank 12", "lora:12") in form.adapter_choices("lora:12")
+    assert form.adapter_choices("lora:16") == form.adapter_choices()

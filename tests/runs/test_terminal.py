@@ -1,0 +1,25 @@
+"""What a run prints on a terminal."""
+
+import io
+
+from irtuning.events import RunStarted, Step
+from irtuning.runs.terminal import Terminal
+
+
+def test_the_time_left_is_foretold_by_the_last_steps_and_not_by_a_short_one():
+    out = io.StringIO()
+    terminal = Terminal("calm-heron-0a0a", every=10, out=out)
+    terminal.take(RunStarted(
+        layers=4, layer_names=["a", "b", "c", "d"], parameters_trainable=1, parameters_total=2, device="cpu", dtype="float32", steps=100,
+        corpus_sizes={"train": 1, "validation": 1, "test": 1}, labels=["x", "y"],
+    ))
+    for number in range(1, 51):
+        # Every tenth batch is the short last one of an epoch; the first steps, which load much, are slow.
+        seconds = 9.0 if number <= 10 else 0.1 if number % 10 == 0 else 1.0
+        terminal.take(Step(
+            step=number, epoch=0, loss=1.0, learning_rate=0.1, scores=[1.0] * 4, selected=[0], moved=[0], seconds=seconds, tokens=1,
+            memory_mib=1.0,
+        ))
+    last = out.getvalue().splitlines()[-1]
+    assert "step 50/100" in last
+    assert "0.91 s a step  46 s left" in last
