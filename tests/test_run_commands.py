@@ -13,14 +13,14 @@ from irtuning.config import RunConfig
 from irtuning.events import Finished
 from irtuning.runs.store import EventLog, RunStore
 from irtuning.tuning.selection import select_layers
-from tests.command_line import irtuning
+from tests.loaded import loaded
 
 
 def runs_of(home: Path, small, *settings: dict) -> list[str]:
     """Ids of runs trained one after the other in a folder."""
     found = []
     for values in settings:
-        done = irtuning("train", *small(output_dir=home, **values), "--json")
+        done = loaded("train", *small(output_dir=home, **values), "--json")
         assert done.returncode == 0, done.stderr
         found.append(json.loads(done.stdout.splitlines()[-1])["run"])
     return found
@@ -116,7 +116,7 @@ def test_runs_are_compared_as_a_table_and_as_json(small, tmp_path, call):
 
 
 def test_ten_steps_are_told_one_by_one(tmp_path, small, call):
-    done = irtuning("train", *small(max_steps=10, output_dir=tmp_path))
+    done = loaded("train", *small(max_steps=10, output_dir=tmp_path))
     assert done.returncode == 0, done.stderr
     told = call("runs", "steps", next(p for p in tmp_path.iterdir() if not p.name.startswith(".")), "--json")
     steps = json.loads(told.stdout)["steps"]

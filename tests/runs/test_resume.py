@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -27,19 +24,9 @@ from irtuning.runs.store import RunStore
 from irtuning.tuning.checkpoints import latest, latest_step
 from irtuning.tuning.training import train
 from tests.conftest import make_rows, write_jsonl
+from tests.loaded import Loaded
 
-ROOT = Path(__file__).parents[2]
 STEPS = 48
-
-
-def start(*arguments) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "irtuning", "train", *map(str, arguments)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        text=True,
-    )
 
 
 def flags(model: Path, corpus: Path, output: Path, *more) -> list[str]:
@@ -94,9 +81,9 @@ SETTINGS = {
 def test_killed_at_random_moments_it_ends_as_if_undisturbed(setting, kills, tmp_path, model_dirs, corpus_dir):
     family, *more = SETTINGS[setting]
     asked = lambda name: flags(model_dirs(family), corpus_dir, tmp_path / name, *more)  # noqa: E731
-    undisturbed = start(*asked("whole"))
+    undisturbed = Loaded("train", *asked("whole"))
     chance = random.Random(setting)
-    worker = start(*asked("killed"))
+    worker = Loaded("train", *asked("killed"))
     steps_at_kill = []
     for kill in range(kills):
         time.sleep(0.2)
@@ -113,9 +100,9 @@ def test_killed_at_random_moments_it_ends_as_if_undisturbed(setting, kills, tmp_
         worker.wait()
         run = the_run(tmp_path / "killed")
         steps_at_kill.append([e["step"] for e in all_events(run / "events.jsonl") if e["kind"] == "step"][-1:])
-        worker = start("--resume", run)
-    assert worker.wait(180) == 0, worker.stderr.read()
-    assert undisturbed.wait(180) == 0, undisturbed.stderr.read()
+        worker = Loaded("train", "--resume", run)
+    assert worker.wait(180) == 0, worker.stderr
+    assert undisturbed.wait(180) == 0, undisturbed.stderr
     whole, killed = outcome(the_run(tmp_path / "whole")), outcome(the_run(tmp_path / "killed"))
     print(setting, "killed after steps", steps_at_kill)
     resumed = [e["from_step"] for e in all_events(the_run(tmp_path / "killed") / "events.jsonl") if e["kind"] == "resumed"]
