@@ -10,7 +10,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
@@ -21,14 +23,18 @@ _CONTEXT.set_forkserver_preload(
 class Loaded:
     """A command in a process of its own.
 
+    Args:
+        environment: what is added to this process's own.
+
     Attributes:
         pid: of the process.
     """
 
-    def __init__(self, *arguments: object, cwd: Path | None = None) -> None:
+    def __init__(self, *arguments: object, environment: Mapping[str, str] = MappingProxyType({})) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="irtuning-loaded-"))
         words = [str(argument) for argument in arguments]
-        self._process = _CONTEXT.Process(target=_command, args=(words, dict(os.environ), str(cwd or Path.cwd()), str(self._folder)))
+        everything = {**os.environ, **environment}
+        self._process = _CONTEXT.Process(target=_command, args=(words, everything, str(Path.cwd()), str(self._folder)))
         self._process.start()
         self.pid = self._process.pid
 

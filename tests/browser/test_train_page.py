@@ -136,7 +136,7 @@ def test_a_corpus_of_ones_own_is_looked_at_before_it_is_trained_on(visit, tmp_pa
     page.wait_for_timeout(2100)  # the same request sooner counts as a double click
     page.get_by_role("button", name="Run again").click()
     page.wait_for_function("(run) => !location.search.includes('page=') && !location.search.includes(run)", arg=run)
-    expect(page.get_by_role("combobox", name="Corpus")).to_have_value("A file of your own")
+    expect(page.get_by_role("combobox", name="Corpus")).to_have_value("A file of your own", timeout=PATIENCE)
     expect(page.get_by_role("combobox", name="Intention")).to_have_value("why")
     page.wait_for_timeout(2100)
     assert start(page) != run
@@ -198,7 +198,7 @@ def test_a_setting_that_the_next_model_has_by_itself_does_not_stand_in_the_way(v
     page.get_by_role("option", name="yes", exact=True).click()
     page.get_by_role("combobox", name="Model").click()
     page.get_by_role("option", name="Llama 3.1 8B").click()
-    expect(page.locator("#ir-estimate")).to_contain_text("smaller model")
+    expect(page.locator("#ir-estimate")).to_contain_text("smaller model", timeout=PATIENCE)
     page.get_by_role("combobox", name="Model").click()
     page.get_by_role("option", name="MiniLM").click()
     run = start(page, "3")
@@ -213,7 +213,7 @@ def test_a_file_that_is_named_is_looked_at_and_its_columns_can_be_said(visit, tm
     box = page.get_by_role("combobox", name="Corpus")
     box.fill(str(mine))
     box.press("Enter")
-    expect(page.locator("#ir-own-preview")).to_contain_text("first 5 of 40 rows")
+    expect(page.locator("#ir-own-preview")).to_contain_text("first 5 of 40 rows", timeout=PATIENCE)
     page.get_by_role("combobox", name="Intention").click()
     page.get_by_role("option", name="why").click()
     start(page, "3")

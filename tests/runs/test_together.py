@@ -18,20 +18,28 @@ from irtuning.runs.log import all_events
 from irtuning.runs.store import RunStore
 from irtuning.tuning.batches import Deal
 from tests.conftest import make_rows, write_jsonl
+from tests.loaded import Loaded
 
 ROOT = Path(__file__).parents[2]
 TWO = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port"]
 
 
-def launch(count: int, port: int, *arguments) -> subprocess.Popen:
-    command = [*TWO, str(port)] if count > 1 else [sys.executable]
+def launch(port: int, *arguments) -> subprocess.Popen:
+    """Two processes as torchrun starts them."""
     return subprocess.Popen(
-        [*command, "-m", "irtuning", "train", *map(str, arguments)],
+        [*TWO, str(port), "-m", "irtuning", "train", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
     )
+
+
+def as_launched(count: int, port: int, *arguments) -> list[Loaded]:
+    """So many processes that are told what torchrun would tell them."""
+    told = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)} for rank in range(count)]
+    return [Loaded("train", *arguments, environment={**told, **(rank if count > 1 else {})}) for rank in ranks]
 
 
 @pytest.fixture
@@ -69,12 +77,11 @@ def test_two_processes_train_as_one(rule, tmp_path, model_dirs, corpus):
         alone[-1] = 4
     port = 29_501 + list(RULES).index(rule)
     runs = [
-        launch(1, port, *flags, *alone, "--output-dir", tmp_path / "one"),
-        launch(2, port, *flags, *RULES[rule], "--output-dir", tmp_path / "two"),
+        *as_launched(1, port, *flags, *alone, "--output-dir", tmp_path / "one"),
+        *as_launched(2, port, *flags, *RULES[rule], "--output-dir", tmp_path / "two"),
     ]
     for run in runs:
-        said, _ = run.communicate(timeout=240)
-        assert run.returncode == 0, said
+        assert run.wait(240) == 0, run.stderr
     one, two = steps_of(tmp_path / "one"), steps_of(tmp_path / "two")
     assert len(one) == len(two) == 26
     assert [step["selected"] for step in one] == [step["selected"] for step in two]
@@ -91,7 +98,7 @@ def test_two_processes_train_as_one(rule, tmp_path, model_dirs, corpus):
 @pytest.mark.slow
 def test_a_stop_ends_all_processes_with_the_adapter_kept(tmp_path, model_dirs, corpus):
     run = launch(
-        2, 29_511, "--model-name", model_dirs("llama"), "--dataset-name", corpus, "--max-steps", 50_000,
+        29_511, "--model-name", model_dirs("llama"), "--dataset-name", corpus, "--max-steps", 50_000,
         "--batch-size", 8, "--max-length", 64, "--output-dir", tmp_path / "runs",
     )  # fmt: skip
     store = RunStore(tmp_path / "runs")
@@ -107,12 +114,11 @@ def test_a_stop_ends_all_processes_with_the_adapter_kept(tmp_path, model_dirs, c
 
 @pytest.mark.slow
 def test_what_cannot_be_shared_out_ends_all_processes_in_one_sentence(tmp_path, model_dirs, corpus):
-    run = launch(
+    first, second = as_launched(
         2, 29_513, "--model-name", model_dirs("llama"), "--dataset-name", corpus, "--batch-size", 7, "--output-dir", tmp_path / "r",
     )  # fmt: skip
-    said, _ = run.communicate(timeout=120)
-    assert run.returncode != 0
-    assert "A batch of 7 cannot be shared out to 2 processes." in said
+    assert first.wait(120) == second.wait(120) == 1
+    assert "A batch of 7 cannot be shared out to 2 processes." in first.stdout
 
 
 def test_a_devices_batch_counts_once_a_process(monkeypatch):
