@@ -111,8 +111,12 @@ def test_two_hundred_runs_are_listed_in_a_fifth_of_a_second(two_hundred):
 
     slower = slowness()
     # A fresh store knows nothing yet.
-    assert min(seconds(RunStore(two_hundred.home)) for _ in range(3)) < 0.2 * slower
-    assert min(seconds(two_hundred) for _ in range(3)) < 0.05 * slower
+    fresh = min(seconds(RunStore(two_hundred.home)) for _ in range(3))
+    known = min(seconds(two_hundred) for _ in range(3))
+    # A machine's speed may change meanwhile.
+    slower = max(slower, slowness())
+    assert fresh < 0.2 * slower
+    assert known < 0.05 * slower
 
 
 def test_what_did_not_change_is_not_read_again(two_hundred, monkeypatch):
