@@ -31,7 +31,8 @@ class Loaded:
     """
 
     def __init__(self, *arguments: object, environment: Mapping[str, str] = MappingProxyType({})) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="irtuning-loaded-"))
+        self._said = tempfile.TemporaryDirectory(prefix="irtuning-loaded-", ignore_cleanup_errors=True)
+        self._folder = Path(self._said.name)
         words = [str(argument) for argument in arguments]
         everything = {**os.environ, **environment}
         self._process = _CONTEXT.Process(target=_command, args=(words, everything, str(Path.cwd()), str(self._folder)))
