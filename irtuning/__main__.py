@@ -124,7 +124,7 @@ def classify(
         if output or before_column or after_column:
             raise ConfigError("--output, --before-column and --after-column go with --file.", "Name one, or leave them away.")
         pair = refuse_unnamed(before, after)
-        check_pair(*pair)
+        check_pair(*pair)  # before the seconds that loading a model takes
         name, classifier = _open_adapter(adapter)
         answer = classifier.classify(*pair)
         answer = {"label": answer["label"], "probabilities": answer["probabilities"], "adapter": name, **answer}

@@ -1,11 +1,9 @@
-"""The store: folders that appear whole, ids that cannot lead elsewhere, states, stopping, deleting, ZIPs."""
+"""The store: folders that appear whole, ids that cannot lead elsewhere, stopping, deleting, ZIPs."""
 
 import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
 import zipfile
@@ -18,21 +16,13 @@ from hypothesis import strategies as st
 
 from irtuning.config import RunConfig
 from irtuning.errors import ConfigError, RunError, StudioError
-from irtuning.events import Failed, Finished, Phase
-from irtuning.runs.lock import store_lock
-from irtuning.runs.process import claim
+from irtuning.events import Finished, Phase
 from irtuning.runs.store import EventLog, RunStore
 
 
 @pytest.fixture
 def queued(store, small):
     return store.create(small, queued=True)
-
-
-def dead_process():
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
-    return child.pid
 
 
 # -- making -----------------------------------------------------------------------------------------------------------
@@ -209,55 +199,6 @@ def test_one_call_gives_a_mebibyte_at_most(store, queued):
     offset, events = store.read_events(queued)
     assert offset <= 1 << 20
     assert 900 < len(events) < 1100
-
-
-# -- states ---------------------------------------------------------------------------------------------------------
-
-
-def test_states(store, small):
-    queued = store.create(small, queued=True)
-    mine = store.create(small)
-    ended = store.create(small, queued=True)
-    EventLog(store.path(ended)).append(Finished())
-    gone = store.create(small, queued=True)
-    claim(store.path(gone), dead_process())
-    assert [store.state(run) for run in (queued, mine, ended, gone)] == ["queued", "running", "finished", "lost"]
-    assert store.summary(gone)["advice"]
-    EventLog(store.path(gone)).append(Failed(what="It broke.", advice="Mend it."))
-    assert store.summary(gone)["state"] == "failed"
-    assert store.summary(gone)["what"] == "It broke."
-
-
-def test_a_run_whose_process_waits_for_another_is_queued(store, small):
-    first, second = store.create(small), store.create(small)
-    with store_lock(store.home, first):
-        EventLog(store.path(first)).append(Phase(name="loading"))
-        assert (store.state(first), store.state(second)) == ("running", "queued")
-        assert (store.place(first), store.place(second)) == (0, 1)
-    assert store.state(second) == "running"
-
-
-def test_an_ending_written_at_the_last_moment_is_no_loss(store, small, monkeypatch):
-    """The events are read, then the run ends and its process goes, then it is asked for: it has not been lost."""
-    from irtuning.runs import listing
-
-    run = store.create(small)
-
-    def dies_now(record):
-        if store.read_events(run)[1][-1]["kind"] != "finished":
-            EventLog(store.path(run)).append(Finished())
-        return False
-
-    monkeypatch.setattr(listing, "is_alive", dies_now)
-    assert store.state(run) == "finished"
-
-
-def test_places_follow_the_age_of_those_that_wait(store, small):
-    runs = [store.create(small, queued=True) for _ in range(3)]
-    assert [store.place(run) for run in runs] == [0, 1, 2]
-    store.request_stop(runs[1])
-    assert [store.place(run) for run in runs] == [0, 0, 1]
-    assert store.summary(runs[1])["place"] is None
 
 
 # -- stopping and deleting ------------------------------------------------------------------------------------------
