@@ -21,14 +21,13 @@ from irtuning.config import RunConfig
 from irtuning.errors import StudioError
 from irtuning.events import Failed, Stopped
 from irtuning.runs.lock import dispatch_lock
-from irtuning.runs.process import claim, read_process
+from irtuning.runs.process import LOG, claim, read_process
 from irtuning.runs.status import OPEN_STATES, State
 from irtuning.runs.stopping import GRACE, Grace, kept, press, stop_requested
 from irtuning.runs.store import EventLog, RunStore
 
 # Not from the current folder, where a file of the user's could hide a module (-P).
 WORKER = (sys.executable, "-P", "-m", "irtuning.runs.worker")
-LOG = "worker.log"
 POLL_SECONDS = 0.3
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _log = logging.getLogger(__name__)

@@ -16,6 +16,8 @@ import psutil
 from irtuning.errors import RunError
 
 FILE = "process.json"
+LOG = "worker.log"
+"""In a run's folder: what its process says, and the details of what broke."""
 _SAME_START_S = 0.02
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 

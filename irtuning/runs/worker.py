@@ -13,6 +13,7 @@ from pathlib import Path
 
 from irtuning.errors import StopRequested, StudioError
 from irtuning.events import Failed, Phase, Stopped
+from irtuning.runs.process import LOG
 from irtuning.runs.stopping import StopSignal, ended_early
 from irtuning.runs.store import EventLog, RunStore, claim, store_lock
 from irtuning.runs.together import Invite
@@ -72,20 +73,28 @@ def work(
         log.append(Stopped(what=ended_early(run_dir)))
         return 130
     except StudioError as error:
+        if isinstance(error.__cause__, RuntimeError | MemoryError):
+            _keep_details(run_dir)
         log.append(Failed(what=error.what, advice=error.advice))
         return 1
     except KeyboardInterrupt:
         log.append(Stopped(what="The run was ended at once; nothing of its last steps is kept."))
         return 130
     except Exception as error:
-        traceback.print_exc()
+        _keep_details(run_dir)
         log.append(
             Failed(
                 what=f"The run broke with {type(error).__name__}.",
-                advice="Look at worker.log in the run's folder for the details.",
+                advice=f"Look at {LOG} in the run's folder for the details.",
             )
         )
         return 1
+
+
+def _keep_details(run_dir: Path) -> None:
+    """Where the code broke, into the run's folder: a terminal gets the sentence alone."""
+    with (run_dir / LOG).open("a", encoding="utf-8") as file:
+        traceback.print_exc(file=file)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,28 @@
+"""A run that breaks: one sentence for people, the details in its folder."""
+
+import pytest
+
+from irtuning.config import RunConfig
+from irtuning.runs import conduct
+from irtuning.runs.stopping import StopSignal
+from irtuning.runs.worker import work
+from irtuning.tuning import training
+
+
+@pytest.mark.parametrize(("broken", "says"), [
+    ((conduct, "conduct"), "The run broke with RuntimeError"), ((training, "fit"), "Training broke with RuntimeError"),
+])
+def test_what_broke_is_kept_in_the_runs_folder_and_not_shown(store, model_dirs, corpus_dir, monkeypatch, capfd, broken, says):
+    def breaks(*args, **kwargs):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(*broken, breaks)
+    monkeypatch.setattr(StopSignal, "listen", lambda self: None)
+    asked = {"model_name": str(model_dirs("bert")), "dataset_name": str(corpus_dir), "max_length": 64, "device": "cpu"}
+    run = store.create(RunConfig(**asked))
+    assert work(store.path(run)) == 1
+    ending = store.all_events(run)[-1]
+    assert says in ending["what"]
+    assert "worker.log" in ending["advice"]
+    assert "mat1 and mat2" in (store.path(run) / "worker.log").read_text()
+    assert "Traceback" not in "".join(capfd.readouterr())
