@@ -140,7 +140,7 @@ function fillCursor(layout, meta, series, cursor) {
     count_now: column ? `${Number.isInteger(count) ? count : count.toFixed(1)} of ${series.layers}` : "",
     loss_now: column ? fixed(series.smoothed()[c]) : "",
     f1_now: [
-      network === null ? "" : `<span style="color:${meta.accent}">${fixed(network)}</span>`,
+      network === null ? "" : `<span style="color:${meta.accent}">${fixed(network)}</span>${meta.subset}`,
       floor === null ? "" : `bag of<br>edits ${fixed(floor)}`,
     ].filter(Boolean).join("<br>"),
   };

@@ -92,6 +92,8 @@ def live_figure(*, layers: int, steps: int, theme: Theme, wide: bool, unit: str 
             "frozen": list(theme.frozen),
             "accent": theme.accent_text,
             "scale": [0.8, 1.2],
+            # Beside the score in the picture; the header tells that of the held-out rows.
+            "subset": " validation" if wide else "",
         },
     }
     line = {"type": "scatter", "mode": "lines", "x": [], "y": [], "hoverinfo": "skip"}

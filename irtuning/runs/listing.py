@@ -21,8 +21,9 @@ from irtuning.runs.process import FILE as PROCESS
 from irtuning.runs.process import is_alive, read_process
 from irtuning.runs.status import OPEN_STATES, Facts, State, head_facts, state_of, tail_facts
 from irtuning.runs.stopping import stop_requested
+from irtuning.tuning.checkpoints import FOLDER as CHECKPOINTS
 
-_WATCHED = ("config.json", EVENTS, "metrics.json", PROCESS)
+_WATCHED = ("config.json", EVENTS, "metrics.json", PROCESS, CHECKPOINTS)
 LOST = (
     "Its process is gone and left no word.",
     "The machine may have run out of memory or been switched off: worker.log in its folder may tell. On the command line, "

@@ -11,11 +11,9 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from irtuning.errors import ModelError
+from irtuning.tuning.policies import UNMEASURED
 from irtuning.tuning.projections import in_adapter, is_attention_input
 from irtuning.tuning.quantised import full_weight
-
-UNMEASURED = 1000.0
-"""Score of a layer that was never measured, and norm that stands for one that is not finite (the reference's constant)."""
 
 
 def gradient_norms(parameters: Sequence[nn.Parameter]) -> torch.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from irtuning.catalogue import MODELS
 from irtuning.config import RunConfig
 from irtuning.errors import ConfigError
 from irtuning.tuning.budget import WHOLE_EVERY, BudgetPolicy, SettledPolicy, StepCost, least_share
@@ -39,6 +40,20 @@ def make_policy(config: RunConfig, stack: Stack) -> Policy:
             f"There are {stack.units} units to choose from, not {count}.", f"Set the layer count to {stack.units} or less."
         )
     return MAKERS[config.tuning_method](config, stack)
+
+
+def refuse_unfit(config: RunConfig) -> None:
+    """Refuses early what `make_policy` would refuse once the model stands, where the catalogue knows its layers.
+
+    Args:
+        config: resolved.
+
+    Raises:
+        ConfigError: as `make_policy` does.
+    """
+    entry = MODELS.get(config.model_name or "")
+    if entry and config.selection_unit == "layer":
+        make_policy(config, Stack.plain(entry.layers))
 
 
 def named_policy(method: str, metric: Metric = "gradient") -> Callable[[Stack], Policy]:

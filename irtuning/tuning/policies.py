@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from irtuning.events import SplitRound
-from irtuning.tuning.importance import UNMEASURED
 from irtuning.tuning.selection import Metric, top_k
+
+UNMEASURED = 1000.0
+"""Score of a unit that was never measured, and norm that stands for one that is not finite (the reference's constant)."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from irtuning.tuning.importance import UNMEASURED
-from irtuning.tuning.policies import Choice, Policy, ScoredPolicy, draw
+from irtuning.tuning.policies import UNMEASURED, Choice, Policy, ScoredPolicy, draw
 
 OWN_MEAN_KEEPS = 0.9
 """What a unit's running mean keeps of itself at each measurement."""

@@ -27,6 +27,7 @@ from irtuning.tuning.card import Origin, write_card
 from irtuning.tuning.checkpoints import latest
 from irtuning.tuning.device import out_of_memory, peak_memory_mib
 from irtuning.tuning.fitting import Emit, OnNorms, fit
+from irtuning.tuning.methods import refuse_unfit
 from irtuning.tuning.metrics import score
 from irtuning.tuning.preparing import Prepared, columns_of, prepare
 from irtuning.tuning.quantised import bits_of
@@ -101,6 +102,7 @@ def train(
             raise StopRequested
 
     config = config.resolve()
+    refuse_unfit(config)
     _refuse_foreign(Path(output_dir))
     found = latest(checkpoints) if resume and checkpoints else None
     emit(Phase(name="loading"))
@@ -108,10 +110,10 @@ def train(
     for text in corpus.notices:
         emit(Notice(level="warning", text=text))
     check()
-    with _memory_told():
+    with _explained():
         prepared = prepare(config, corpus, emit, check)
     result = TrainResult(config, list(corpus.labels), prepared.weights)
-    try:
+    with _explained():
         fitted = fit(
             config,
             prepared,
@@ -122,8 +124,6 @@ def train(
             checkpoints=checkpoints,
             resume_from=found,
         )
-    except (RuntimeError, MemoryError) as error:
-        raise _explain(error) from error
     result.stopped, broken = fitted.stopped, fitted.broken
     result.steps, result.best_step = fitted.steps, fitted.best_step
     result.validation, result.layers_trained = fitted.validation, fitted.layers_trained
@@ -136,7 +136,7 @@ def train(
         raise broken
     if not result.stopped and result.steps:
         try:
-            with _memory_told():
+            with _explained():
                 _test(prepared, result, emit, check)
         except StopRequested:
             result.stopped = True
@@ -195,22 +195,16 @@ def _save(prepared: Prepared, result: TrainResult) -> None:
 
 
 @contextmanager
-def _memory_told() -> Iterator[None]:
-    """Where the memory runs out, says so and what helps."""
+def _explained() -> Iterator[None]:
+    """What breaks in here is told in a sentence; where the memory ran out, with what helps."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if out_of_memory(error):
-            raise _explain(error) from error
-        raise
-
-
-def _explain(error: Exception) -> StudioError:
-    if out_of_memory(error):
-        return StudioError(
-            "The memory ran out.",
-            "Lower tokens per micro-batch, the batch size or the maximum length, or take a smaller model.",
-        )
-    return StudioError(
-        f"Training broke with {type(error).__name__}.", "Look at worker.log in the run's folder for the details."
-    )
+            raise StudioError(
+                "The memory ran out.",
+                "Lower tokens per micro-batch, the batch size or the maximum length, or take a smaller model.",
+            ) from error
+        raise StudioError(
+            f"Training broke with {type(error).__name__}.", "Look at worker.log in the run's folder for the details."
+        ) from error

@@ -15,6 +15,7 @@ from irtuning.errors import ConfigError, ModelError
 from irtuning.hub import hub_answers
 from irtuning.insight.machine import model_here
 from irtuning.revisions.corpora import Columns
+from irtuning.tuning.methods import refuse_unfit
 from irtuning.ui.corpus import sizes_of
 from irtuning.ui.limits import refuse_large, refuse_when_full, strict
 from irtuning.ui.presets import BRING_SMOLLM2, cannot
@@ -85,6 +86,7 @@ class Starter:
             config = taken.model_copy(update={"dataset_name": config.dataset_name})
         columns = Columns(config.before_column, config.after_column, config.label_column, config.doc_column)
         resolved = config.resolve()
+        refuse_unfit(resolved)
         sizes = sizes_of(resolved.dataset_name or "", columns, use_instruction=bool(resolved.use_instruction))
         if own_corpus and not free:
             refuse_large(sizes)

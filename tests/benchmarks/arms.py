@@ -79,34 +79,31 @@ def reference(config: RunConfig, limit: int) -> dict[str, Any]:
     """The reference's way: rows padded to 256, norms fetched tensor by tensor, prints, the test part scored every ten steps."""
     prepared = prepare_plain(config, load_corpus(config.dataset_name))
     padder = DataCollatorWithPadding(prepared.tokenizer, padding="max_length", max_length=PADDED_TO)
-    layerwise = _ReferenceCallback(prepared)
+    layerwise = _ReferenceCallback(prepared, evaluates=not limit)
     trainer = _trainer(prepared, config, limit, padder, layerwise)
     began = time.perf_counter()
     trainer.train()
-    seconds = time.perf_counter() - began
-    steps, evaluated = trainer.state.global_step, layerwise.evaluations
-    if limit and not evaluated:
-        before = time.perf_counter()
+    steps = trainer.state.global_step
+    a_step = (time.perf_counter() - began - layerwise.seconds) / steps
+    if not layerwise.evaluations:
         layerwise.evaluate()
-        evaluated, layerwise.seconds = 1, time.perf_counter() - before
-        seconds += layerwise.seconds
+    an_evaluation = layerwise.seconds / layerwise.evaluations
     # What a run of all epochs would take, from its steps and one evaluation.
     whole = _steps(prepared, config)
-    a_step = (seconds - layerwise.seconds) / steps
     return {
-        **_told(prepared, trainer, a_step * whole + layerwise.seconds / max(1, evaluated) * (whole // EVALUATED_EVERY)),
+        **_told(prepared, trainer, a_step * whole + an_evaluation * (whole // EVALUATED_EVERY)),
         "steps": whole,
         "measured_steps": steps,
         "step_seconds": a_step,
-        "evaluation_seconds": layerwise.seconds / max(1, evaluated),
+        "evaluation_seconds": an_evaluation,
     }
 
 
 class _ReferenceCallback(TrainerCallback):
-    """What the reference does around a step."""
+    """What the reference does around a step; of a run that is cut short it evaluates nothing by itself."""
 
-    def __init__(self, prepared: Prepared) -> None:
-        self._prepared, self.evaluations, self.seconds = prepared, 0, 0.0
+    def __init__(self, prepared: Prepared, evaluates: bool) -> None:
+        self._prepared, self._evaluates, self.evaluations, self.seconds = prepared, evaluates, 0, 0.0
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """One transfer from the device for each tensor."""
@@ -115,15 +112,15 @@ class _ReferenceCallback(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Scores the test part where it is due."""
-        if state.global_step % EVALUATED_EVERY == 0:
-            before = time.perf_counter()
+        if self._evaluates and state.global_step % EVALUATED_EVERY == 0:
             self.evaluate()
-            self.seconds += time.perf_counter() - before
-            self.evaluations += 1
 
     def evaluate(self) -> None:
         """The test part, padded to 256 like all else."""
+        before = time.perf_counter()
         _predict(self._prepared, "test", padded_to=PADDED_TO)
+        self.seconds += time.perf_counter() - before
+        self.evaluations += 1
 
 
 def _trainer(prepared: Prepared, config: RunConfig, limit: int, collator: Any, *callbacks: Any) -> Trainer:

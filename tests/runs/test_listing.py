@@ -1,6 +1,7 @@
 """The list of runs: what a row says, and that two hundred runs cost next to nothing."""
 
 import json
+import shutil
 import time
 
 import pytest
@@ -61,6 +62,17 @@ def test_a_run_that_did_not_get_far_has_no_metrics(store, small):
     store.create(small, queued=True)
     (row,) = store.list()
     assert (row["metrics"], row["floor"], row["difference"], row["layers"]) == (None, None, None, 0)
+
+
+def test_checkpoints_that_go_after_the_end_no_longer_count(store, small):
+    run = store.create(small, queued=True)
+    left = store.path(run) / "checkpoints" / "checkpoint-3"
+    left.mkdir(parents=True)
+    (left / "trainable.safetensors").write_bytes(bytes(500_000))
+    fill(store, run, steps=1)
+    assert store.list()[0]["size"] > 500_000
+    shutil.rmtree(left.parent)
+    assert store.list()[0]["size"] < 100_000
 
 
 def test_newest_first(store, small):

@@ -178,6 +178,14 @@ def test_reports_need_their_package(tmp_path, model_dirs, corpus_dir, monkeypatc
     assert "pip install trackio" in caught.value.advice
 
 
+def test_layers_that_a_known_model_does_not_have_are_refused_before_anything_is_loaded(tmp_path):
+    events = []
+    asked = RunConfig(model_name="llama3.1-8b", dataset_name="starter", tuning_method="fixed", layers="40")
+    with pytest.raises(ConfigError, match="There is no unit 40: this model has 32"):
+        train(asked, events.append, output_dir=tmp_path / "a")
+    assert events == []
+
+
 def test_an_instruction_of_ones_own_is_what_the_model_reads(tmp_path, model_dirs, corpus_dir):
     asked = "the cat {before} ran because {after} of {labels}"
     result, _ = record(settings(model_dirs, corpus_dir, "llama", instruction=asked, max_length=128), tmp_path / "a")

@@ -97,6 +97,17 @@ def test_what_cannot_run_here_never_reaches_the_launcher(starter_of, launcher):
     assert launcher.given == []
 
 
+@pytest.mark.parametrize(("values", "says"), [
+    ({"budget": 0.3, "settle_after": 0.1}, r"A budget of 0\.3 cannot be kept"),
+    ({"tuning_method": "fixed", "layers": "2,6"}, "There is no unit 6"),
+    ({"tuning_method": "rst", "layer_count": 7}, "6 units to choose from, not 7"),
+])
+def test_layers_that_the_model_does_not_have_are_told_at_start(starter_of, launcher, values, says):
+    with pytest.raises(ConfigError, match=says):
+        starter_of().start(DEFAULT.model_copy(update=values), "", visitor="a")
+    assert launcher.given == []
+
+
 def test_a_large_model_is_refused_by_what_this_run_of_it_needs(starter_of, launcher):
     starter = starter_of(machine=Machine("cuda", "A GPU", "bfloat16", 16, 64.0, 24.0))
     asked = RunConfig().with_preset("paper").model_copy(update={"dataset_name": "starter"})
