@@ -27,7 +27,10 @@ PAPER: dict[str, Any] = {
     "tokens_per_micro_batch": 4096,
     "seed": 171,
 }
-"""Every value of the paper's setting; the defaults of the paper's models."""
+"""Every value of the paper's setting."""
+
+OF_PAPERS_MODELS = {**PAPER, "encoding": "pair"}
+"""Defaults of the paper's models: where the instruction is switched off, the two texts are a tokenizer's pair."""
 
 GENERIC: dict[str, Any] = {
     "adapter_name": "lora",
@@ -225,7 +228,7 @@ MODELS: dict[str, Model] = {
             tied=False,
             instruct_id="meta-llama/Llama-3.1-8B-Instruct",
             gated=True,
-            defaults=PAPER,
+            defaults=OF_PAPERS_MODELS,
         ),
         Model(
             "llama2-13b",
@@ -239,7 +242,7 @@ MODELS: dict[str, Model] = {
             tied=False,
             instruct_id="meta-llama/Llama-2-13b-chat-hf",
             gated=True,
-            defaults={**PAPER, "batch_size": 8},
+            defaults={**OF_PAPERS_MODELS, "batch_size": 8},
         ),
         Model(
             "mistral-7b",
@@ -252,7 +255,7 @@ MODELS: dict[str, Model] = {
             32_768,
             tied=False,
             instruct_id="mistralai/Mistral-7B-Instruct-v0.3",
-            defaults=PAPER,
+            defaults=OF_PAPERS_MODELS,
         ),
         Model(
             "deepseek-r1-distil-8b",
@@ -264,10 +267,10 @@ MODELS: dict[str, Model] = {
             "MIT",
             128_256,
             tied=False,
-            defaults=PAPER,
+            defaults=OF_PAPERS_MODELS,
         ),
-        Model("qwen3-8b", "Qwen3-8B", "Qwen/Qwen3-8B", 36, 4096, 8191.0, "Apache-2.0", 151_936, tied=False, defaults=PAPER),
-        Model("phi-2", "Phi-2", "microsoft/phi-2", 32, 2560, 2780.0, "MIT", 51_200, tied=False, defaults=PAPER),
+        Model("qwen3-8b", "Qwen3-8B", "Qwen/Qwen3-8B", 36, 4096, 8191.0, "Apache-2.0", 151_936, tied=False, defaults=OF_PAPERS_MODELS),
+        Model("phi-2", "Phi-2", "microsoft/phi-2", 32, 2560, 2780.0, "MIT", 51_200, tied=False, defaults=OF_PAPERS_MODELS),
     )
 }
 
@@ -341,12 +344,17 @@ DEFAULT_CORPUS = "starter"
 
 @dataclass(frozen=True)
 class Preset:
-    """A named starting point: RunConfig fields filled in, explicit choices win."""
+    """A named starting point: RunConfig fields filled in, explicit choices win.
+
+    Attributes:
+        values: the fields. whole: they make sense only together, so a choice that would never read one of them is refused.
+    """
 
     name: str
     title: str
     subtitle: str
     values: dict[str, Any]
+    whole: bool = False
 
 
 PRESETS: dict[str, Preset] = {
@@ -372,7 +380,7 @@ STEADY: dict[str, Any] = {"budget": 0.67, "settle_after": 0.03, "cache_prefix": 
 """A setting that saves time: all layers are measured in the first steps, then those with the most importance within the budget
 train for good, and what comes out of the layers below them is kept."""
 
-STARTING_POINTS = {**PRESETS, "steady": Preset("steady", "Steady", "for any model", STEADY)}
+STARTING_POINTS = {**PRESETS, "steady": Preset("steady", "Steady", "for any model", STEADY, whole=True)}
 """What `--preset` takes: the page's three, and one that goes with any model."""
 
 

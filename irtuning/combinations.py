@@ -15,6 +15,7 @@ READ_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "boundary": ("ir",),
         "budget": ("ir",),
         "settle_after": ("ir",),
+        "cache_prefix": ("ir", "rst", "ist", "lisa", "top-k", "fixed"),
         "refresh_every": ("ir", "top-k"),
         "relative_to": ("ir", "top-k"),
         "explore": ("ir", "top-k"),
@@ -39,8 +40,8 @@ READ_BY: dict[str, dict[str, tuple[str, ...]]] = {
 """Chooser -> option -> values of the chooser with which the option is read."""
 
 INSTEAD_OF: dict[str, dict[str, Any]] = {
-    "budget": {"split_num": 1, "boundary": "reference"},
-    "settle_after": {"split_num": 1, "boundary": "reference", "refresh_every": 0},
+    "budget": {"split_num": 1, "boundary": "reference", "explore": 0.0},
+    "settle_after": {"refresh_every": 0},
 }
 """Option -> options that it takes the place of, with the values that ask for nothing else."""
 
@@ -59,12 +60,11 @@ def fault(values: Mapping[str, Any]) -> str | None:
                 return f"{_words(name)} is not used by {_words(chooser)} {chosen}, only by {_list(readers)}"
     if _set(values, "selection_unit") and values.get("importance_metric_name") in ("cosine", "weight"):
         return f"{values['importance_metric_name']} importance is measured for whole layers: set selection unit to layer"
-    limited = (values.get("budget") or 1.0) < 1
-    if _set(values, "settle_after") and not limited:
+    if _set(values, "settle_after") and values.get("budget") is None:
         return "settle after needs a budget for the steps that follow: set budget below 1, e.g. 0.67"
     for option, others in INSTEAD_OF.items():
         for name, usual in others.items():
-            if limited and values.get(option) is not None and values.get(name) not in (None, usual):
+            if values.get(option) is not None and values.get(name) not in (None, usual):
                 return f"{_words(name)} is not used with {_words(option)}: leave one away"
     if values.get("encoding") is not None and (values.get("use_instruction") or values.get("instruction")):
         return "an encoding is for pairs without an instruction, and one is used here: leave one away"

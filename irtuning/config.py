@@ -71,7 +71,7 @@ class RunConfig(BaseModel):
     budget: Finite | None = Field(
         None,
         gt=0,
-        le=1,
+        lt=1,
         description="Share of a full step's time that a step may take on average (ir): low layers then train in some steps.",
     )
     settle_after: Finite | None = Field(
@@ -186,13 +186,16 @@ class RunConfig(BaseModel):
         """This request with a preset's values where nothing was set.
 
         Raises:
-            ConfigError: no preset has this name.
+            ConfigError: no preset has this name, or a choice does not go with one whose values belong together.
         """
         preset = catalogue.STARTING_POINTS.get(name)
         if preset is None:
             raise ConfigError(f"There is no preset {name!r}.", f"Choose one of {', '.join(catalogue.STARTING_POINTS)}.")
         known = self.model_dump(exclude_none=True)
-        return parse_config(combinations.applicable({**preset.values, **known}, known))
+        values = {**preset.values, **known}
+        if preset.whole and (wrong := combinations.fault(values)):
+            raise ConfigError(f"The preset {name} does not go with that: {wrong}.")
+        return parse_config(combinations.applicable(values, known))
 
     def resolve(self) -> RunConfig:
         """This request with every choice filled in that has a default.

@@ -27,6 +27,8 @@ def test_the_papers_models_have_the_papers_values(model):
     assert (config.lora_r, config.lora_alpha, config.lora_dropout) == (32, 64, 0.05)
     assert (config.learning_rate, config.warmup_steps, config.num_train_epochs) == (2e-4, 100, 4)
     assert (config.batch_size, config.max_length, config.seed) == (batch, 256, 171)
+    assert (config.use_instruction, config.encoding) == (True, None)
+    assert RunConfig(model_name=model, use_instruction=False).resolve().encoding == "pair"
 
 
 @pytest.mark.parametrize("preset", catalogue.PRESETS)
@@ -35,6 +37,15 @@ def test_presets_fill_in_and_explicit_choices_win(preset):
     assert config.learning_rate == 1e-5
     assert config.use_instruction is False
     assert config.model_name == catalogue.PRESETS[preset].values["model_name"]
+
+
+@pytest.mark.parametrize("other", [
+    {"tuning_method": "rst"}, {"tuning_method": "full"}, {"importance_metric_name": "cosine"}, {"explore": 0.2}, {"split_num": 2},
+])
+def test_the_steady_setting_is_taken_whole_or_not_at_all(other):
+    assert RunConfig(budget=0.5).with_preset("steady").given == ["budget", "settle_after", "cache_prefix"]
+    with pytest.raises(ConfigError, match="The preset steady does not go with that: "):
+        RunConfig(**other).with_preset("steady")
 
 
 def test_the_rule_is_always_the_papers():

@@ -42,7 +42,7 @@ def other_reason(step: int, selected: np.ndarray, settings: Mapping[str, Any]) -
             return f"Every {unit} trains and is measured in the first {float(settle):.0%} of the run; then the choice is made for good."
         allowed = f"{float(budget or 1):.0%} of a full step's time"
         return f"{of} train for the rest of the run: the most importance, by mean score, within {allowed}."
-    if budget and budget < 1:
+    if budget:
         if kept == units:
             return f"A whole step: every {unit} trains and is measured, so that low ones get their turn."
         return f"{of} train: the most importance within {float(budget):.0%} of a full step's time on average."

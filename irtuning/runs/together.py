@@ -6,6 +6,7 @@ Knows no page and no command line. Only the first process makes the folder, take
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -71,7 +72,8 @@ def follow() -> int:
         result = train(
             config, output_dir=folder / "adapter", should_stop=stop, checkpoints=folder / FOLDER, resume=resume
         )
-    except StudioError:
+    except StudioError as error:
+        print(f"Process {os.environ['RANK']}: {error}", file=sys.stderr)
         return 1
     return 130 if result.stopped else 0
 

@@ -22,6 +22,7 @@ from irtuning.events import Evaluated, Notice, Phase, RunStarted, Step
 from irtuning.revisions.corpora import Corpus
 from irtuning.tuning.arguments import arguments
 from irtuning.tuning.batches import Rows
+from irtuning.tuning.breaking import BREAKS, explanation
 from irtuning.tuning.callback import LayerwiseCallback
 from irtuning.tuning.layers import Layer, find_layers, layer_modules
 from irtuning.tuning.lockin import LockInWatch
@@ -178,8 +179,8 @@ def fit(
         fitted.best_step, fitted.validation = validation.restore_best()
     except StopRequested:
         fitted.stopped, fitted.best_step = True, fitted.steps
-    except Diverged as error:
-        fitted.broken = error
+    except (Diverged, *BREAKS) as error:
+        fitted.broken = error if isinstance(error, Diverged) else explanation(error)
         fitted.best_step, fitted.validation = validation.restore_best()
     finally:
         layerwise.release()

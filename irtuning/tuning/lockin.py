@@ -7,6 +7,11 @@ from typing import Any
 
 LONG = 50
 """Steps with the same choice after which it is worth a word."""
+WHY = {
+    "gradient": "Resting ones keep their old scores; measuring all again every few steps (refresh every) would let them back.",
+    "cosine": "All are measured in every step, and these keep coming first.",
+}
+"""Metric -> how a choice by it comes to stand."""
 FREE = ("ir", "top-k")
 """Methods whose choice follows scores and so is expected to move."""
 
@@ -20,8 +25,8 @@ class LockInWatch:
     """
 
     def __init__(self, method: str, metric: str, unit: str, *, settles: bool = False) -> None:
-        self._watched = method in FREE and metric != "weight" and not settles
-        self._unit = unit
+        self._watched = method in FREE and metric in WHY and not settles
+        self._unit, self._why = unit, WHY.get(metric, "")
         self._last: tuple[int, ...] = ()
         self._streak = 0
 
@@ -41,6 +46,6 @@ class LockInWatch:
         if not self._watched or self._streak != LONG or len(chosen) == units:
             return ""
         return (
-            f"The same {len(chosen)} of {units} {self._unit}s have trained since step {step - LONG + 1}: the choice has locked "
-            "in. Resting ones keep their old scores; measuring all again every few steps (refresh every) would let them back."
+            f"The same {len(chosen)} of {units} {self._unit}s have trained since step {step - LONG + 1}: the choice has locked in. "
+            f"{self._why}"
         )

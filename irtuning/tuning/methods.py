@@ -71,7 +71,7 @@ def named_policy(method: str, metric: Metric = "gradient") -> Callable[[Stack], 
 
 def _ir(config: RunConfig, stack: Stack) -> Policy:
     seed = config.seed
-    if (config.budget or 1.0) < 1:
+    if config.budget is not None:
         cost = StepCost(stack.depth, stack.layers, cached=bool(config.cache_prefix and config.settle_after))
         if config.settle_after:
             _reachable(config.budget, least_share(cost), "")

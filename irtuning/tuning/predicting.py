@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch
 from torch import nn
 
 from irtuning.tuning.batches import Row, collate, evaluation_batches
+from irtuning.tuning.breaking import BREAKS
+from irtuning.tuning.device import give_back_memory, out_of_memory
 
 ROWS_AT_ONCE = 32
 
@@ -28,7 +31,7 @@ def predict_logits(
     most_tokens: int = 4096,
     check: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
-    """Logits in float32, shape (rows, labels), in the order of `rows`.
+    """Logits in float32, shape (rows, labels), in the order of `rows`. A batch for which the memory does not do is halved.
 
     Args:
         check: called before each batch; may raise to stop.
@@ -39,15 +42,25 @@ def predict_logits(
     order: list[int] = []
     parts: list[torch.Tensor] = []
     try:
-        for batch in evaluation_batches([len(row["input_ids"]) for row in rows], ROWS_AT_ONCE, most_tokens):
+        waiting = deque(evaluation_batches([len(row["input_ids"]) for row in rows], ROWS_AT_ONCE, most_tokens))
+        while waiting:
             check()
+            batch = waiting.popleft()
             inputs = {
                 key: value.to(device)
                 for key, value in collate([rows[i] for i in batch], pad_token_id).items()
                 if key != "labels"
             }
-            with autocast(device, dtype):
-                parts.append(model(**inputs).logits.float())
+            try:
+                with autocast(device, dtype):
+                    parts.append(model(**inputs).logits.float())
+            except BREAKS as error:
+                if not out_of_memory(error) or len(batch) < 2:
+                    raise
+                give_back_memory(device.type)
+                middle = len(batch) // 2
+                waiting.extendleft((batch[middle:], batch[:middle]))
+                continue
             order += batch
     finally:
         model.train(was_training)

@@ -17,6 +17,7 @@ from transformers import Trainer, TrainingArguments
 
 from irtuning.tuning.adapters import restore_state, trainable_state
 from irtuning.tuning.batches import Deal, Rows, collate, micro_batches
+from irtuning.tuning.breaking import BREAKS
 from irtuning.tuning.checkpoints import WEIGHTS
 from irtuning.tuning.device import give_back_memory, out_of_memory
 
@@ -54,6 +55,7 @@ class StepTrainer(Trainer):
     ) -> None:
         self._most_tokens, self._check, self._around = most_tokens, check, around
         self._remember, self._rewind, self._disregard, self._notify = remember, rewind, disregard, notify
+        self._computing = (0, 0)
         super().__init__(
             model=model,
             args=args,
@@ -107,8 +109,8 @@ class StepTrainer(Trainer):
                 if not inputs["share"]:
                     self._disregard(mark)
                 return loss
-            except (RuntimeError, MemoryError) as error:
-                self._halve(error, max(inputs["lengths"]))
+            except BREAKS as error:
+                self._halve(error)
             model.zero_grad(set_to_none=True)
             for parameter, gradient in earlier:
                 parameter.grad = gradient.clone()
@@ -124,6 +126,7 @@ class StepTrainer(Trainer):
         for place, part in enumerate(parts):
             self._check()
             width = max(lengths[i] for i in part)
+            self._computing = (len(part), width)
             micro = {key: value[part] if value.dim() == 1 else value[part, :width] for key, value in inputs.items()}
             micro = self._on_device(micro)
             # Of several processes, gradients are exchanged once a batch, with its last part.
@@ -145,15 +148,16 @@ class StepTrainer(Trainer):
             return self._prepare_inputs(micro)
         return {key: value.pin_memory().to(self.args.device, non_blocking=True) for key, value in micro.items()}
 
-    def _halve(self, error: Exception, longest: int) -> None:
-        """Goes on with micro-batches of half the size after an error of memory.
+    def _halve(self, error: Exception) -> None:
+        """Goes on with micro-batches of half the size of the one that was too large.
 
         Raises:
             the error itself: it is another one, one row alone is too much, or other processes would wait for this one.
         """
-        if not out_of_memory(error) or self._most_tokens <= longest or self.args.world_size > 1:
+        rows, width = self._computing
+        if not out_of_memory(error) or rows < 2 or self.args.world_size > 1:
             raise error
-        self._most_tokens = max(longest, self._most_tokens // 2)
+        self._most_tokens = rows * width // 2
         give_back_memory(self.args.device.type)
         self._notify(
             f"The memory ran out: from here on at most {self._most_tokens} tokens are computed at once; the step stays the same."

@@ -8,8 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,15 @@ import numpy as np
 
 from irtuning.catalogue import MODELS
 from irtuning.config import RunConfig
-from irtuning.errors import ConfigError, StopRequested, StudioError
+from irtuning.errors import ConfigError, StopRequested
 from irtuning.events import CheckpointSaved, Evaluated, Notice, Phase
 from irtuning.revisions.corpora import Corpus, load_corpus
 from irtuning.tuning import adapters
+from irtuning.tuning.breaking import explained
 from irtuning.tuning.card import FILE as ORIGIN
 from irtuning.tuning.card import Origin, write_card
 from irtuning.tuning.checkpoints import latest
-from irtuning.tuning.device import out_of_memory, peak_memory_mib
+from irtuning.tuning.device import peak_memory_mib
 from irtuning.tuning.fitting import Emit, OnNorms, fit
 from irtuning.tuning.methods import refuse_unfit
 from irtuning.tuning.metrics import score
@@ -110,10 +110,10 @@ def train(
     for text in corpus.notices:
         emit(Notice(level="warning", text=text))
     check()
-    with _explained():
+    with explained():
         prepared = prepare(config, corpus, emit, check)
     result = TrainResult(config, list(corpus.labels), prepared.weights)
-    with _explained():
+    with explained():
         fitted = fit(
             config,
             prepared,
@@ -136,7 +136,7 @@ def train(
         raise broken
     if not result.stopped and result.steps:
         try:
-            with _explained():
+            with explained():
                 _test(prepared, result, emit, check)
         except StopRequested:
             result.stopped = True
@@ -192,19 +192,3 @@ def _save(prepared: Prepared, result: TrainResult) -> None:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """What breaks in here is told in a sentence; where the memory ran out, with what helps."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if out_of_memory(error):
-            raise StudioError(
-                "The memory ran out.",
-                "Lower tokens per micro-batch, the batch size or the maximum length, or take a smaller model.",
-            ) from error
-        raise StudioError(
-            f"Training broke with {type(error).__name__}.", "Look at worker.log in the run's folder for the details."
-        ) from error

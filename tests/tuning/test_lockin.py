@@ -28,6 +28,14 @@ def test_a_resumed_run_says_it_where_the_undisturbed_one_would():
     assert "since step 1" in said[19]
 
 
+@pytest.mark.parametrize("metric", ["gradient", "cosine"])
+def test_only_what_the_metric_can_have_is_advised(metric):
+    watch = LockInWatch("ir", metric, "layer")
+    said = "".join(watch.take(step, [1], 6) for step in range(1, 60))
+    assert ("refresh every" in said) == (metric == "gradient")
+    assert ("measured in every step" in said) == (metric == "cosine")
+
+
 @pytest.mark.parametrize(
     ("method", "metric", "selected"),
     [("full", "gradient", [0, 1]), ("fixed", "gradient", [0]), ("ir", "weight", [0]), ("ir", "gradient", [0, 1])],
