@@ -86,6 +86,7 @@ def train(
 def classify(
     *,
     adapter: str = "",
+    base: str = "",
     before: str | None = None,
     after: str | None = None,
     file: Path | None = None,
@@ -100,6 +101,8 @@ def classify(
     ----------
     adapter
         A folder in checkpoints/, a run's id or a path; the shipped adapter by default.
+    base
+        The folder of its base model, where that was a local one and the adapter lies in no run of this machine.
     before
         The text before the revision; '' for an addition.
     after
@@ -125,7 +128,7 @@ def classify(
             raise ConfigError("--output, --before-column and --after-column go with --file.", "Name one, or leave them away.")
         pair = refuse_unnamed(before, after)
         check_pair(*pair)  # before the seconds that loading a model takes
-        name, classifier = _open_adapter(adapter)
+        name, classifier = _open_adapter(adapter, base)
         answer = classifier.classify(*pair)
         answer = {"label": answer["label"], "probabilities": answer["probabilities"], "adapter": name, **answer}
         if json:
@@ -141,7 +144,7 @@ def classify(
     if output is not None:
         check_output(output, file)
     rows, lines = read_rows(file, Columns(before_column, after_column))
-    table, problems = classify_rows(rows, lines, _open_adapter(adapter)[1])
+    table, problems = classify_rows(rows, lines, _open_adapter(adapter, base)[1])
     write_table(table, output, as_json=json)
     for problem in problems:
         print(problem, file=sys.stderr)
@@ -153,6 +156,7 @@ def evaluate(
     *,
     dataset_name: str,
     adapter: str = "",
+    base: str = "",
     before_column: str | None = None,
     after_column: str | None = None,
     label_column: str | None = None,
@@ -167,13 +171,15 @@ def evaluate(
         A catalogue name, a hub id, or a local folder or file.
     adapter
         A folder in checkpoints/, a run's id or a path; the shipped adapter by default.
+    base
+        The folder of its base model, where that was a local one and the adapter lies in no run of this machine.
     json
         Answer as JSON.
     """
     from irtuning.classify import evaluate as evaluate_adapter
     from irtuning.revisions.corpora import Columns
 
-    name, classifier = _open_adapter(adapter)
+    name, classifier = _open_adapter(adapter, base)
     answer = evaluate_adapter(classifier, dataset_name, Columns(before_column, after_column, label_column, doc_column))
     if json:
         print(jsonlib.dumps({"adapter": name, **answer}, ensure_ascii=False))
@@ -217,16 +223,16 @@ def _count(parameters: int) -> str:
     return f"{parameters / 1e9:.1f}B" if parameters >= 1e9 else f"{parameters / 1e6:.1f}M"
 
 
-def _open_adapter(name: str) -> tuple[str, Any]:
+def _open_adapter(name: str, base: str) -> tuple[str, Any]:
     from irtuning.classify import SHIPPED, Classifier
     from irtuning.shelf import AdapterShelf
 
     path = existing(name)
     if path is not None and path.is_dir():
         folder = path / "adapter" if (path / "adapter").is_dir() else path
-        found = path.name, Classifier(folder)
+        found = path.name, Classifier(folder, base=base)
     else:
-        found = name or SHIPPED, Classifier(AdapterShelf(open_store()).folder(name))
+        found = name or SHIPPED, Classifier(AdapterShelf(open_store()).folder(name), base=base)
     if found[1].notice:
         print(found[1].notice, file=sys.stderr)
     return found

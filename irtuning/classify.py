@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irtuning.catalogue import MODELS
-from irtuning.errors import ConfigError, CorpusError
+from irtuning.errors import ConfigError, CorpusError, ModelError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +29,7 @@ class Classifier:
     Args:
         adapter: folder that a run saved, or the name of one in checkpoints/.
         device: auto, cpu, cuda or mps.
+        base: its base model, where that is a local folder that no run of this machine remembers: an adapter holds no paths.
 
     Attributes:
         notice: one sentence where it does not run on the weights it was trained beside, else empty.
@@ -38,7 +39,7 @@ class Classifier:
         ModelError: its base model cannot be loaded.
     """
 
-    def __init__(self, adapter: str | Path = SHIPPED, *, device: str = "auto") -> None:
+    def __init__(self, adapter: str | Path = SHIPPED, *, device: str = "auto", base: str | Path | None = None) -> None:
         from irtuning.revisions.encoding import Encoding
         from irtuning.tuning.adapters import load_adapter
         from irtuning.tuning.card import read_origin
@@ -56,8 +57,14 @@ class Classifier:
         # In the numbers it was trained in where the device computes in them, so that scores come out the same again.
         self._device = choose_device(device, "float32" if self.origin.dtype == "float32" else "auto")
         entry = MODELS.get(self.origin.model_name)
+        named = str(base) if base else _private_model_path(folder)
+        if not named and entry is None and "/" not in self.origin.model_name:
+            raise ModelError(
+                f"The adapter was trained on a local model, {self.origin.model_name!r}, and does not know where that lies.",
+                "Name its folder as the base.",
+            )
         weights = find_weights(
-            _private_model_path(folder) or self.origin.model_name,
+            named or self.origin.model_name,
             use_instruction=entry is not None and self.origin.base_id == entry.instruct_id,
         )
         self._tokenizer = load_tokenizer(weights)
@@ -69,7 +76,7 @@ class Classifier:
             if self.origin.bits and not bits
             else ""
         )
-        base = load_model(
+        model = load_model(
             weights,
             self._tokenizer,
             self.labels,
@@ -78,7 +85,7 @@ class Classifier:
             seed=0,
             bits=bits,
         )
-        self._model = load_adapter(base, folder)
+        self._model = load_adapter(model, folder)
 
     @property
     def device(self) -> str:

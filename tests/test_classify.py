@@ -9,7 +9,7 @@ import time
 import pytest
 
 from irtuning.classify import CHECKPOINTS, SHIPPED, Classifier, evaluate
-from irtuning.errors import AdapterError, RevisionError
+from irtuning.errors import AdapterError, ModelError, RevisionError
 from irtuning.revisions.corpora import Columns
 from tests.pace import slowness
 
@@ -53,6 +53,20 @@ def test_a_damaged_adapter_is_refused_in_a_sentence(adapter, tmp_path):
         Classifier(copy)
     with pytest.raises(AdapterError, match="no adapter"):
         Classifier(tmp_path / "nowhere")
+
+
+def test_an_adapter_of_a_local_model_is_told_where_that_lies(adapter, tmp_path, model_dirs):
+    alone = tmp_path / "sent" / "adapter"
+    shutil.copytree(adapter, alone)
+    name = model_dirs("llama").name
+    with pytest.raises(ModelError, match=f"trained on a local model, '{name}'"):
+        Classifier(alone, device="cpu")
+    with pytest.raises(ModelError, match="no base model"):
+        Classifier(alone, device="cpu", base=tmp_path / "nowhere")
+    pair = ("the cat sat", "the cat sat quickly")
+    assert Classifier(alone, device="cpu", base=model_dirs("llama")).classify(*pair) == Classifier(adapter, device="cpu").classify(*pair)
+    card = (adapter / "README.md").read_text()
+    assert f'Classifier(".", base="{name}")' in card
 
 
 def test_the_shipped_adapter_answers_and_says_where_it_came_from():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -65,11 +64,14 @@ def test_the_script_runs_and_what_was_not_chosen_did_not_move(family, tmp_path, 
 
 def test_the_lines_for_python_train_and_classify(tmp_path, monkeypatch, model_dirs, corpus_dir):
     code = script("In Python")
-    local = {'"minilm"': repr(str(model_dirs("bert"))), '"starter"': f"{str(corpus_dir)!r}, max_steps=2, max_length=64"}
+    local = {
+        '"minilm"': repr(str(model_dirs("bert"))),
+        '"starter"': f"{str(corpus_dir)!r}, max_steps=2, max_length=64",
+        'Classifier("adapter")': f'Classifier("adapter", base={str(model_dirs("bert"))!r})',
+    }
     for name, here in local.items():
         assert code.count(name) == 1
         code = code.replace(name, here)
-    (tmp_path / "private.json").write_text(json.dumps({"model_path": str(model_dirs("bert"))}))
     said = []
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {"print": lambda *values: said.append(values)})

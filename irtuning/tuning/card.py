@@ -95,6 +95,7 @@ def card(origin: Origin) -> str:
         else ""
     )
     base, count = origin.base_id, len(origin.labels)
+    where = '"."' if "/" in base else f'".", base="{base}"'
     modules = "peft, transformers"
     kind_note = ""
     if origin.adapter == "bottleneck":
@@ -129,6 +130,6 @@ model = peft.PeftModel.from_pretrained(base, ".").eval()
 
 ```python
 from irtuning import Classifier
-print(Classifier(".").classify("before the revision", "after the revision"))
+print(Classifier({where}).classify("before the revision", "after the revision"))
 ```
 """

@@ -76,8 +76,7 @@ def classifier(request, tmp_path_factory, model_dirs, corpus_dir):
         batch_size=8, max_length=64, learning_rate=0.05, warmup_steps=0, tuning_method="full", device="cpu", dtype="float32",
     )  # fmt: skip
     train(config, output_dir=folder / "adapter")
-    (folder / "private.json").write_text(json.dumps({"model_path": str(model_dirs("llama"))}))
-    return Classifier(folder / "adapter", device="cpu")
+    return Classifier(folder / "adapter", device="cpu", base=model_dirs("llama"))
 
 
 def everything(classifier):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import numpy as np
@@ -58,8 +57,7 @@ def test_the_cards_lines_give_the_logits_of_our_classifier(tmp_path, model_dirs,
         device="cpu", max_length=64, learning_rate=0.02, dtype="float32", adapter_name=adapter, **sizes,
     )  # fmt: skip
     train(config, output_dir=tmp_path / "adapter")
-    (tmp_path / "private.json").write_text(json.dumps({"model_path": str(model_dirs("llama"))}))
-    ours = Classifier(tmp_path / "adapter", device="cpu")
+    ours = Classifier(tmp_path / "adapter", device="cpu", base=model_dirs("llama"))
     expected, _ = ours.logits(PAIRS)
     card = (tmp_path / "adapter" / "README.md").read_text()
     code = re.search(r"^## Load it\n\n```python\n(.*?)^```$", card, flags=re.MULTILINE | re.DOTALL)[1]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -86,9 +84,7 @@ def test_a_trained_one_classifies_as_it_was_scored(tmp_path, model_dirs, corpus_
         max_length=64, warmup_steps=0, **sizes,
     )  # fmt: skip
     result = train(config, output_dir=tmp_path / "adapter")
-    # The folder of a run made from a local model knows where that is.
-    (tmp_path / "private.json").write_text(json.dumps({"model_path": str(model_dirs("bert"))}))
     pairs = [(r.before, r.after) for r in load_corpus(str(corpus_dir)).test]
-    answers = Classifier(tmp_path / "adapter", device="cpu").classify_many(pairs)
+    answers = Classifier(tmp_path / "adapter", device="cpu", base=model_dirs("bert")).classify_many(pairs)
     found = np.array([[a["probabilities"][label] for label in result.labels] for a in answers])
     np.testing.assert_allclose(found, result.probabilities, atol=1e-4)

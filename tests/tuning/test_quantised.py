@@ -154,13 +154,12 @@ def test_an_adapter_of_quantised_weights_runs_in_full_without_the_library_and_sa
     tmp_path, wide_dirs, corpus_dir, monkeypatch
 ):
     record(settings(wide_dirs, corpus_dir, ""), tmp_path / "adapter")
-    (tmp_path / "private.json").write_text(json.dumps({"model_path": str(wide_dirs("llama"))}))
-    plain = Classifier(tmp_path / "adapter", device="cpu")
+    plain = Classifier(tmp_path / "adapter", device="cpu", base=wide_dirs("llama"))
     assert plain.notice == ""
     origin = json.loads((tmp_path / "adapter" / "irtuning.json").read_text())
     (tmp_path / "adapter" / "irtuning.json").write_text(json.dumps({**origin, "bits": "4bit"}))
     monkeypatch.setattr(quantised, "installed", lambda: False)
-    found = Classifier(tmp_path / "adapter", device="cpu")
+    found = Classifier(tmp_path / "adapter", device="cpu", base=wide_dirs("llama"))
     assert "trained beside weights in 4 bit" in found.notice
     assert found.classify("the cat", "the dog")["probabilities"] == plain.classify("the cat", "the dog")["probabilities"]
 
@@ -246,8 +245,7 @@ def test_a_whole_run_and_its_adapter_gives_the_same_scores_again(
     assert read_origin(tmp_path / "adapter").bits == bits
     assert f"weights in {bits[0]} bit" in (tmp_path / "adapter" / "README.md").read_text()
 
-    (tmp_path / "private.json").write_text(json.dumps({"model_path": str(wide_dirs("llama"))}))
-    classifier = Classifier(tmp_path / "adapter", device="cpu")
+    classifier = Classifier(tmp_path / "adapter", device="cpu", base=wide_dirs("llama"))
     assert classifier.notice == ""
     assert quantised.is_quantised(layer_modules(classifier._model)[1][0].self_attn.q_proj.get_base_layer())
     again = evaluate(classifier, str(corpus_dir), Columns())
