@@ -27,14 +27,14 @@ from irtuning.tuning.projections import in_adapter, is_adapted
 def target_modules(model: nn.Module) -> str:
     """A regular expression, matched in full, of the modules that get an adapter: q, k, v, up and down of every layer.
 
-    A family whose names are not known gets an adapter on every linear module of its layers.
+    A family whose names are not known gets an adapter on every linear module of its layers. Layers may differ from one another.
     """
     path, layers = layer_modules(model)
-    linear = [name for name, module in layers[0].named_modules() if isinstance(module, nn.Linear | Conv1D)]
+    linear = {name: None for layer in layers for name, module in layer.named_modules() if isinstance(module, nn.Linear | Conv1D)}
     if not linear:
         raise ModelError("The layers of this model have no linear modules to adapt.", "Choose another model.")
 
-    chosen = [name for name in linear if is_adapted(name)] or linear
+    chosen = [name for name in linear if is_adapted(name)] or list(linear)
     return rf".*{re.escape(path)}\.\d+\.({'|'.join(re.escape(name) for name in chosen)})"
 
 
@@ -44,31 +44,37 @@ def head_modules(model: nn.Module) -> list[str]:
     if any(name.endswith(".pooler") or name == "pooler" for name, _ in model.named_modules()):
         names.append("pooler")
     if not names:
-        raise ModelError("This model has no classification head.", "Choose a model for sequence classification.")
+        raise ModelError("This model has no classification head that is known here.", "Choose another model.")
     return names
 
 
 def add_adapter(model: nn.Module, config: RunConfig) -> PeftModel:
-    """The model with the adapters of a resolved config in every layer; they and the head train in float32, all else is frozen."""
+    """The model with the adapters of a resolved config in every layer; they and the head train in float32, all else is frozen.
+
+    Raises:
+        ModelError: it has no single stack of layers, no classification head, or none that adapters can be put into.
+    """
     shared = {
         "task_type": TaskType.SEQ_CLS,
         "target_modules": target_modules(model),
         "modules_to_save": head_modules(model),
     }
     if config.adapter_name == "bottleneck":
-        return _ready(get_peft_model(model, BottleneckConfig(width=config.bottleneck_width, **shared)))
-    return _ready(
-        get_peft_model(
-            model,
-            LoraConfig(
-                r=config.lora_r,
-                lora_alpha=config.lora_alpha,
-                lora_dropout=config.lora_dropout,
-                use_dora=config.adapter_name == "dora",
-                **shared,
-            ),
+        wanted = BottleneckConfig(width=config.bottleneck_width, **shared)
+    else:
+        wanted = LoraConfig(
+            r=config.lora_r,
+            lora_alpha=config.lora_alpha,
+            lora_dropout=config.lora_dropout,
+            use_dora=config.adapter_name == "dora",
+            **shared,
         )
-    )
+    try:
+        return _ready(get_peft_model(model, wanted))
+    except ValueError as error:
+        raise ModelError(
+            f"peft cannot put {config.adapter_name} adapters into this model.", "Choose another model or another adapter."
+        ) from error
 
 
 def _ready(model: PeftModel) -> PeftModel:

@@ -39,9 +39,14 @@ def layer_modules(model: nn.Module) -> tuple[str, nn.ModuleList]:
     """Path and module list of the model's transformer layers.
 
     Raises:
-        ModelError: no module list is as long as the config's number of layers.
+        ModelError: no module list is as long as the config's number of layers, or there are two stacks.
     """
     config = model.config
+    if getattr(config, "is_encoder_decoder", False):
+        raise ModelError(
+            "This model has two stacks of layers, an encoder's and a decoder's.",
+            "Choose one with a single stack, e.g. of BERT's or Llama's kind.",
+        )
     count = next(
         (
             getattr(config, key)
