@@ -1,15 +1,18 @@
-"""What broke, as a sentence fit to show: memory that ran out, with what helps, and all else. Knows no model."""
+"""What broke, as a sentence fit to show: memory or a disk that ran out, with what helps, and all else. Knows no model."""
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from safetensors import SafetensorError
 
 from irtuning.errors import StudioError
 from irtuning.tuning.device import out_of_memory
 
-BREAKS = (RuntimeError, MemoryError)
-"""What torch raises in a computation."""
+BREAKS = (RuntimeError, MemoryError, OSError, SafetensorError)
+"""What torch raises in a computation, and what comes of a disk."""
 
 
 def explanation(error: Exception) -> StudioError:
@@ -19,6 +22,8 @@ def explanation(error: Exception) -> StudioError:
             "The memory ran out.",
             "Lower tokens per micro-batch, the batch size or the maximum length, or take a smaller model.",
         )
+    elif getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
+        told = StudioError("The disk is full.", "Make room, then go on from the run's last checkpoint (train --resume).")
     else:
         told = StudioError(
             f"Training broke with {type(error).__name__}.", "Look at worker.log in the run's folder for the details."

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import nn
@@ -29,12 +30,15 @@ from irtuning.tuning.methods import named_policy
 from irtuning.tuning.policies import Choice, Policy, Stack
 from irtuning.tuning.ranks import any_rank, mean_over_ranks, world_size
 from irtuning.tuning.selection import Metric
+from irtuning.tuning.surroundings import let_resting_layers_rest, refuse_unmeasurable
 
 MakePolicy = Callable[[Stack], Policy]
 STATE = "layerwise"
 """Under which name the policy's state stands in the Trainer's own, and so in its checkpoints, wherever they are moved."""
 BATCH_FILE = "layerwise-batch-{}.json"
 """What a checkpoint holds beside it: the last batch of each process, where the policy tries sets of units on it."""
+_AT_WORK: WeakKeyDictionary[nn.Module, ref[LayerwiseCallback]] = WeakKeyDictionary()
+"""Model -> the callback whose hooks it has; one that was interrupted never took them away."""
 _log = logging.getLogger(__name__)
 
 
@@ -61,8 +65,8 @@ class LayerwiseCallback(TrainerCallback):
 
     Raises:
         ValueError: there is no such method, or cosine or weight are to be measured of parts of layers.
-        ModelError: when training begins, if no layers or no trainable adapters are found, or one process is to use several
-            GPUs; after the first step, if the method needs the model's own loss and never sees it.
+        ModelError: when training begins, if no layers or no trainable adapters are found, or gradients cannot be measured there
+            (`surroundings.py`); after the first step, if the method needs the model's own loss and never sees it.
     """
 
     def __init__(
@@ -91,15 +95,18 @@ class LayerwiseCallback(TrainerCallback):
         """Names of the measured tensors, paths in the model."""
         return [path for layer in self.layers for path, _ in layer.parameters]
 
+    def on_init_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: nn.Module | None = None, **kwargs: Any
+    ) -> None:
+        """Thaws what a training of the same model that was interrupted left frozen, before the optimizer takes what it finds."""
+        if model is not None and model in _AT_WORK and (other := _AT_WORK[model]()):
+            other.release()
+
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: nn.Module, **kwargs: Any
     ) -> None:
         """Finds the layers, takes over clipping and listens to the model's losses."""
-        if args.n_gpu > 1:
-            raise ModelError(
-                f"One process cannot measure layers on {args.n_gpu} GPUs at once.",
-                "Start one process a GPU with accelerate launch, or set CUDA_VISIBLE_DEVICES=0.",
-            )
+        refuse_unmeasurable(args, model)
         # A training that was interrupted never told its end.
         self.release()
         self.layers = find_layers(model, self._unit)
@@ -120,16 +127,8 @@ class LayerwiseCallback(TrainerCallback):
         self._owners = [layer.index for layer in self.layers for _ in layer.parameters]
         self._trainable = [p for p in model.parameters() if p.requires_grad]
         self._snapshot = Snapshot(self.layers)
-        self._args, self._asked_clip = args, args.max_grad_norm
-        self._clip_to, args.max_grad_norm = args.max_grad_norm or 0.0, 0.0
-        self._hooks = [
-            model.register_forward_pre_hook(self._freeze),
-            model.register_forward_hook(self._listen, with_kwargs=True),
-        ]
         # Of whole layers only, so each unit is the layer at its depth.
         measured = [modules[layer.depth] for layer in self.layers]
-        if self._importance == "cosine":
-            self._meter = CosineMeter(model, measured)
         if self._importance == "weight":
             self._static = weight_scores(measured)
             self.policy.observe(self._static)
@@ -137,6 +136,17 @@ class LayerwiseCallback(TrainerCallback):
         self._seen = []
         self._reset()
         self._resume(args, state)
+        # What must be undone comes last, when nothing can fail any more.
+        if self._importance == "cosine":
+            self._meter = CosineMeter(model, measured)
+        self._args, self._asked_clip = args, args.max_grad_norm
+        self._clip_to, args.max_grad_norm = args.max_grad_norm or 0.0, 0.0
+        self._hooks = [
+            model.register_forward_pre_hook(self._freeze),
+            model.register_forward_hook(self._listen, with_kwargs=True),
+        ]
+        _AT_WORK[model] = ref(self)
+        let_resting_layers_rest(args, model)
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -195,7 +205,7 @@ class LayerwiseCallback(TrainerCallback):
         tokens = round(rest[-len(told)] * world_size()) if self._tokens is not None else 0
         scores = self._scores(norms, rest)
         self.policy.observe(scores)
-        state.stateful_callbacks[STATE] = {"policy": type(self.policy).__name__, "state": self.policy.state_dict()}
+        state.stateful_callbacks[STATE] = {"of": self._kind(), "state": self.policy.state_dict()}
         if self._on_norms:
             self._on_norms(state.global_step, norms)
         if self._emit:
@@ -242,6 +252,7 @@ class LayerwiseCallback(TrainerCallback):
             self._meter.remove()
             self._meter = None
         self._args.max_grad_norm = self._asked_clip
+        _AT_WORK.pop(self._model, None)
         train_only(self.layers, range(len(self.layers)))
 
     def _scores(self, norms: list[float], rest: list[float]) -> list[float | None]:
@@ -255,15 +266,25 @@ class LayerwiseCallback(TrainerCallback):
         if not state.global_step:
             return
         kept = state.stateful_callbacks.get(STATE) or {}
-        if kept.get("policy") == type(self.policy).__name__:
+        if kept.get("of") == self._kind():
             self.policy.load_state_dict(kept["state"])
         else:
-            _log.warning("The checkpoint holds no state of this method: it begins anew, with no score measured.")
+            _log.warning("The checkpoint holds no state of this method on these units: it begins anew, with no score measured.")
         if path := resumed_from(args, state, BATCH_FILE.format(args.process_index)):
             device = self._parameters[0].device
             for part in json.loads(path.read_text(encoding="utf-8")):
                 inputs = {key: torch.tensor(value, device=device) for key, value in part["inputs"].items()}
                 self._seen.append((inputs, torch.tensor(part["weight"], device=device)))
+        elif self.policy.tries:
+            _log.warning("The checkpoint's batch to try layers on is not found: a trial that is due in the first step is left out.")
+
+    def _kind(self) -> list[Any]:
+        """What a policy's state belongs to: the policy with those it wraps, and the units it chooses from."""
+        wrapped, policy = [], self.policy
+        while policy is not None:
+            wrapped.append(type(policy).__name__)
+            policy = getattr(policy, "_inner", None)
+        return [wrapped, self._unit, len(self.layers)]
 
     def remember(self) -> tuple[Any, ...]:
         """What was counted so far of this step, for `rewind`."""

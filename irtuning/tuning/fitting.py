@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from transformers import PrinterCallback, TrainerCallback
 from transformers.integrations import TensorBoardCallback
 
@@ -110,7 +111,7 @@ def fit(
 
     def on_step(event: Step) -> None:
         if event.loss is None or not math.isfinite(event.loss):
-            raise Diverged(event.step)
+            raise Diverged("The loss", event.step)
         fitted.steps = event.step
         for unit in event.selected:
             fitted.layers_trained[unit] += 1
@@ -129,6 +130,8 @@ def fit(
 
     def evaluate(step: int) -> dict[str, Any]:
         probabilities = told_by_first(prepared.probabilities("validation", check_here))
+        if not np.isfinite(probabilities).all():
+            raise Diverged("What the model says", step)
         metrics, confusion = score(prepared.truth("validation"), probabilities, list(prepared.corpus.labels))
         emit(Evaluated(step=step, subset="validation", of="network", metrics=metrics, confusion=confusion))
         return metrics
@@ -254,10 +257,10 @@ class StopTogether(TrainerCallback):
 
 
 class Diverged(ModelError):
-    """The loss is no number any more."""
+    """Something is no number any more."""
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, what: str, step: int) -> None:
         super().__init__(
-            f"The loss is no number any more since step {step}.",
+            f"{what} is no number any more since step {step}.",
             "Lower the learning rate or lengthen the warm-up; the best weights before that are kept, if any were scored.",
         )

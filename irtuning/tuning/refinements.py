@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from irtuning.tuning.policies import UNMEASURED, Choice, Policy, ScoredPolicy, draw
+from irtuning.tuning.policies import Choice, Policy, ScoredPolicy, draw
 
 OWN_MEAN_KEEPS = 0.9
 """What a unit's running mean keeps of itself at each measurement."""
@@ -98,11 +98,11 @@ class Relative(Policy):
         return self._inner.choose()
 
     def observe(self, scores: Sequence[float | None]) -> None:
-        """Hands on what was measured, divided; the constant for what is not finite is left as it is."""
+        """Hands on what was measured, divided."""
         relative: list[float | None] = []
         for unit, score in enumerate(scores):
-            if score is None or score == UNMEASURED:
-                relative.append(score)
+            if score is None:
+                relative.append(None)
                 continue
             if self._own:
                 mean = self._divisors[unit]

@@ -130,7 +130,8 @@ def train(
     if result.best_step and first_rank():
         emit(Phase(name="saving"))
         result.adapter_dir = Path(output_dir)
-        _save(prepared, result)
+        with explained():
+            _save(prepared, result)
         emit(CheckpointSaved(step=result.best_step, best=not result.stopped))
     if broken:
         raise broken

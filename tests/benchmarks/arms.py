@@ -55,6 +55,7 @@ def ours(config: RunConfig, limit: int) -> dict[str, Any]:
         "seconds_with_evaluation": (spans["saving"] - spans["training"]) * whole,
         "steps": len(steps),
         "tokens": sum(step.tokens for step in steps),
+        "tokens_per_second": sum(step.tokens for step in steps) / sum(step.seconds for step in steps),
         "test": result.test,
         "validation": result.validation,
         "layers_trained": result.layers_trained,
@@ -68,17 +69,21 @@ def plain(config: RunConfig, limit: int) -> dict[str, Any]:
     Seconds are those of all epochs, where it was cut short.
     """
     prepared = prepare_plain(config, load_corpus(config.dataset_name))
-    trainer = _trainer(prepared, config, limit, DataCollatorWithPadding(prepared.tokenizer))
+    padder = _Counting(DataCollatorWithPadding(prepared.tokenizer))
+    trainer = _trainer(prepared, config, limit, padder)
     began = time.perf_counter()
     trainer.train()
-    whole = _steps(prepared, config) / trainer.state.global_step
-    return _told(prepared, trainer, (time.perf_counter() - began) * whole)
+    a_step = (time.perf_counter() - began) / trainer.state.global_step
+    return {
+        **_told(prepared, trainer, a_step * _steps(prepared, config)),
+        "tokens_per_second": padder.tokens_a_batch / a_step,
+    }
 
 
 def reference(config: RunConfig, limit: int) -> dict[str, Any]:
     """The reference's way: rows padded to 256, norms fetched tensor by tensor, prints, the test part scored every ten steps."""
     prepared = prepare_plain(config, load_corpus(config.dataset_name))
-    padder = DataCollatorWithPadding(prepared.tokenizer, padding="max_length", max_length=PADDED_TO)
+    padder = _Counting(DataCollatorWithPadding(prepared.tokenizer, padding="max_length", max_length=PADDED_TO))
     layerwise = _ReferenceCallback(prepared, evaluates=not limit)
     trainer = _trainer(prepared, config, limit, padder, layerwise)
     began = time.perf_counter()
@@ -95,8 +100,26 @@ def reference(config: RunConfig, limit: int) -> dict[str, Any]:
         "steps": whole,
         "measured_steps": steps,
         "step_seconds": a_step,
+        "tokens_per_second": padder.tokens_a_batch / a_step,
         "evaluation_seconds": an_evaluation,
     }
+
+
+class _Counting:
+    """A collator that counts tokens, padding left out."""
+
+    def __init__(self, inner: Callable[[list[Row]], Any]) -> None:
+        self._inner, self._tokens, self._batches = inner, 0, 0
+
+    def __call__(self, rows: list[Row]) -> Any:
+        self._tokens += sum(len(row["input_ids"]) for row in rows)
+        self._batches += 1
+        return self._inner(rows)
+
+    @property
+    def tokens_a_batch(self) -> float:
+        """Mean over the batches made, of which the loader may be one ahead."""
+        return self._tokens / self._batches
 
 
 class _ReferenceCallback(TrainerCallback):

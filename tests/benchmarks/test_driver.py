@@ -53,14 +53,17 @@ def test_pairs_and_their_interval_by_hand():
 
 def test_a_table_has_a_line_a_method_with_ratios_to_the_first():
     def row(name, seed, f1, seconds):
-        metrics = {"macro_f1": f1, "weighted_f1": f1}
-        result = {"test": metrics, "seconds": seconds, "epochs": 2.0, "peak_memory_mib": 100.0}
+        metrics = {"macro_f1": f1, "weighted_f1": f1, "accuracy": 0.25}
+        result = {"test": metrics, "seconds": seconds, "epochs": 2.0, "peak_memory_mib": 100.0, "tokens_per_second": 640.0}
         return {"job": {"name": name, "config": {"seed": seed}}, "result": result}
 
     lines = table([row("all", 1, 0.5, 10), row("all", 2, 0.5, 10), row("few", 1, 0.52, 5), row("few", 2, 0.54, 5)]).splitlines()
     assert lines[2].split()[:3] == ["few", "2", "53.0"]
     assert "+3.00" in lines[2]
-    assert lines[2].split()[-4:-2] == ["2.5", "0.50"]
+    assert lines[2].split()[-6:-2] == ["25.0", "2.5", "0.50", "640.0"]
+    cut = row("cut", 1, 0.9, 5)
+    cut["job"]["limit"] = 20
+    assert table([row("all", 1, 0.5, 10), cut]).splitlines()[2].split() == ["cut", "1", "2.5", "0.50", "640.0", "100.0", "1.00"]
 
 
 @pytest.mark.slow
@@ -73,6 +76,7 @@ def test_each_way_trains_a_tiny_model_and_tells_its_cost(arm, model_dirs, corpus
     assert found["seconds"] > 0
     assert 0 <= found["test"]["macro_f1"] <= 1
     assert found["epochs"] == 2.0
+    assert found["tokens_per_second"] > 0
 
 
 def test_studies_name_every_job_once():

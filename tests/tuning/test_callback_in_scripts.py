@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from accelerate.utils import DistributedType
 from peft import LoraConfig, get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainerCallback
+from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
 from irtuning.config import RunConfig
 from irtuning.errors import ModelError
@@ -64,6 +65,46 @@ def test_a_training_after_an_interrupted_one_begins_from_all_layers(tmp_path):
     assert len(seen["units"]) == 4
     assert run.args.max_grad_norm == 0.7
     assert not run.model._forward_hooks
+
+
+def test_a_new_trainer_on_a_model_whose_training_was_interrupted_begins_from_all_layers(tmp_path):
+    def interrupts(step):
+        raise KeyboardInterrupt
+
+    model = with_adapter(tiny_model("llama"))
+    run = trainer(tmp_path, [LayerwiseCallback("ir", emit=interrupts)], model=model, max_grad_norm=0.7)
+    with pytest.raises(KeyboardInterrupt):
+        run.train()
+    assert run.args.max_grad_norm == 0.0
+    steps = []
+    callback = LayerwiseCallback("full", emit=steps.append)
+    again = trainer(tmp_path, [callback], model=model)
+    assert run.args.max_grad_norm == 0.7
+    assert not model._forward_hooks
+    again.train()
+    assert len({len(layer.parameters) for layer in callback.layers}) == 1
+    assert all(step.moved == [0, 1, 2, 3] for step in steps)
+
+
+@pytest.mark.parametrize(("setting", "says"), [
+    ({"deepspeed": "zero.json"}, "Under DeepSpeed and FSDP"),
+    ({"fsdp": "full_shard"}, "Under DeepSpeed and FSDP"),
+    ({"distributed_state": SimpleNamespace(distributed_type=DistributedType.FSDP)}, "Under DeepSpeed and FSDP"),
+    ({"world_size": 2, "ddp_find_unused_parameters": False}, "ddp_find_unused_parameters=True"),
+])
+def test_where_gradients_cannot_be_measured_it_is_refused_before_anything_is_touched(setting, says):
+    model = with_adapter(tiny_model("llama"))
+    plain = {"n_gpu": 1, "deepspeed": None, "fsdp": None, "distributed_state": None, "world_size": 1, "ddp_find_unused_parameters": None}
+    with pytest.raises(ModelError, match=says):
+        LayerwiseCallback("ir").on_train_begin(SimpleNamespace(**{**plain, **setting}), None, None, model=model)
+    assert not model._forward_hooks
+
+
+def test_a_model_on_several_devices_is_refused(tmp_path):
+    model = with_adapter(tiny_model("llama"))
+    model.base_model.model.model.layers[0].to("meta")
+    with pytest.raises(ModelError, match="several devices"):
+        LayerwiseCallback("ir").on_train_begin(TrainingArguments(str(tmp_path), use_cpu=True), None, None, model=model)
 
 
 def test_a_clipping_that_was_none_comes_back_as_none(tmp_path):
@@ -143,6 +184,24 @@ def test_a_checkpoint_of_another_method_is_said_to_hold_nothing(tmp_path, caplog
     again.train(resume_from_checkpoint=str(tmp_path / "first" / "checkpoint-2"))
     assert "begins anew" in caplog.text
     assert [s.step for s in steps] == [3, 4]
+
+
+def test_a_checkpoint_of_other_units_is_said_to_hold_nothing(tmp_path, caplog):
+    options = {"save_strategy": "steps", "save_steps": 2, "max_steps": 4}
+    trainer(tmp_path / "first", [LayerwiseCallback("ir")], **options).train()
+    callback = LayerwiseCallback("ir", unit="module")
+    trainer(tmp_path / "second", [callback], **options).train(resume_from_checkpoint=str(tmp_path / "first" / "checkpoint-2"))
+    assert "begins anew" in caplog.text
+    assert len(callback.policy.scores) == len(callback.layers) > 4
+
+
+def test_a_batch_to_try_layers_on_that_was_left_behind_is_missed_aloud(tmp_path, caplog):
+    options = {"save_strategy": "steps", "save_steps": 2, "max_steps": 4}
+    trainer(tmp_path / "first", [LayerwiseCallback("ist")], **options).train()
+    trainer(tmp_path / "second", [LayerwiseCallback("ist")], **options).train(
+        resume_from_checkpoint=str(tmp_path / "first" / "checkpoint-2")
+    )
+    assert "batch to try layers on is not found" in caplog.text
 
 
 def test_a_reference_pass_with_adapters_switched_off_thaws_nothing(tmp_path):

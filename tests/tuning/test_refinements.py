@@ -58,9 +58,3 @@ def test_relative_to_its_own_mean_tells_what_is_unusual_for_a_unit():
     assert policy.choose().layers == (1,)
     policy.observe([None, None])
     assert inner.scores[1] > 1.5
-
-
-def test_the_constant_for_a_gradient_that_is_not_finite_stays():
-    inner = TopKPolicy(2, count=1)
-    Relative(inner, 2, [4.0, 4.0]).observe([1000.0, 2.0])
-    assert inner.scores.tolist() == [1000.0, 0.5]

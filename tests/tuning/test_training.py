@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 from dataclasses import replace
@@ -242,19 +243,23 @@ def test_memory_that_runs_out_anywhere_is_said_with_what_helps(tmp_path, model_d
 
 @pytest.mark.parametrize(("breaks", "says"), [
     ("loss", "The loss is no number any more since step 9"), ("memory", "The memory ran out"), ("shapes", "Training broke with Runtime"),
+    ("weights", "What the model says is no number any more since step 12"), ("disk", "The disk is full"),
 ])
 def test_what_breaks_the_training_leaves_the_best_weights_so_far(tmp_path, model_dirs, corpus_dir, monkeypatch, breaks, says):
     held, events, prepare = [], [], training.prepare
     monkeypatch.setattr(training, "prepare", lambda *asked: held.append(prepare(*asked)) or held[0])
-    errors = {"memory": "CUDA out of memory", "shapes": "mat1 and mat2 shapes cannot be multiplied"}
+    errors = {
+        "memory": RuntimeError("CUDA out of memory"), "shapes": RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+        "disk": OSError(errno.ENOSPC, "No space left on device"),
+    }  # fmt: skip
 
     def fails(*args):
-        raise RuntimeError(errors[breaks])
+        raise errors[breaks]
 
     def take(event):
         events.append(event)
-        if event.kind == "step" and event.step == 8:
-            if breaks == "loss":
+        if event.kind == "step" and event.step == (12 if breaks == "weights" else 8):
+            if breaks in ("loss", "weights"):
                 head = next(p for name, p in held[0].model.named_parameters() if "modules_to_save" in name)
                 head.data.fill_(float("nan"))
             else:

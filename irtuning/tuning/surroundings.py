@@ -1,0 +1,50 @@
+"""What a Trainer's arguments mean for layer-wise tuning: where gradients cannot be measured, and what would undo the saving.
+
+Knows no policies and no units.
+"""
+
+from __future__ import annotations
+
+from accelerate.utils import DistributedType
+from torch import nn
+from transformers import PreTrainedModel, TrainingArguments
+
+from irtuning.errors import ModelError
+
+
+def refuse_unmeasurable(args: TrainingArguments, model: nn.Module) -> None:
+    """Does nothing where each process has whole gradients of one device when the optimizer is about to step.
+
+    Raises:
+        ModelError: it has not, or resting layers would bring several processes out of step.
+    """
+    if args.n_gpu > 1:
+        raise ModelError(
+            f"One process cannot measure layers on {args.n_gpu} GPUs at once.",
+            "Start one process a GPU with accelerate launch, or set CUDA_VISIBLE_DEVICES=0.",
+        )
+    kind = getattr(args.distributed_state, "distributed_type", None)
+    if args.deepspeed or args.fsdp or kind in (DistributedType.DEEPSPEED, DistributedType.FSDP):
+        raise ModelError(
+            "Under DeepSpeed and FSDP no process has whole gradients to measure.",
+            "Use accelerate launch without them: every GPU then holds the model.",
+        )
+    if len({p.device for p in model.parameters() if p.requires_grad}) > 1:
+        raise ModelError("The model's adapters lie on several devices.", "Load it on one, without device_map.")
+    if args.world_size > 1 and args.ddp_find_unused_parameters is False:
+        raise ModelError(
+            "Layers that rest get no gradients, which several processes must be told of.", "Set ddp_find_unused_parameters=True."
+        )
+
+
+def let_resting_layers_rest(args: TrainingArguments, model: nn.Module) -> None:
+    """Where activations are computed again, has the backward pass end at the lowest layer that trains.
+
+    transformers then asks for gradients of the embeddings, which only the older, reentrant way of doing so needs: all layers
+    would be computed again and differentiated, whichever train.
+    """
+    if not args.activation_checkpointing or (args.activation_checkpointing_kwargs or {}).get("use_reentrant"):
+        return
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel):
+            module.disable_input_require_grads()
