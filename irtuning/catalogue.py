@@ -289,7 +289,6 @@ class Corpus:
     hub_id: str = ""
     columns: dict[str, str] = field(default_factory=dict)
     """Our column -> the source's column, where they differ: before, after, label, doc_id."""
-    drop_labels: tuple[str, ...] = ()
 
 
 ITERATER_LABELS = {
@@ -324,6 +323,15 @@ ARGREWRITE_LABELS = {
 LABEL_SETS = (ITERATER_LABELS, EREVISE_LABELS, ARGREWRITE_LABELS)
 """Known sets of intentions, each in its order; they serve any corpus that uses their names."""
 
+NO_INTENTIONS = ((ITERATER_LABELS, "others"), (EREVISE_LABELS, "claim"))
+"""A set of intentions with the label that its corpus gives what is none of them: such rows are left out."""
+
+BROUGHT = {
+    "erevise-purpose": "It is not public. Name the file that its authors gave you: its columns and labels are known.",
+    "argrewrite": "Fetch ArgRewrite V.2 from its authors and name a folder with train, validation and test files.",
+}
+"""Corpora that only their users can bring, and how."""
+
 CORPORA: dict[str, Corpus] = {
     c.name: c
     for c in (
@@ -334,7 +342,6 @@ CORPORA: dict[str, Corpus] = {
             ITERATER_LABELS,
             hub_id="wanyu/IteraTeR_human_sent",
             columns={"before": "before_sent", "after": "after_sent", "label": "labels"},
-            drop_labels=("others",),
         ),
     )
 }

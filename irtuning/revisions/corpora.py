@@ -63,7 +63,7 @@ def load_corpus(name: str, columns: Columns | None = None) -> Corpus:
     entry = catalogue.CORPORA.get(name)
     if entry is not None:
         tables = load_hub(entry.hub_id) if entry.hub_id else _folder_tables(ASSETS / name)
-        return _assemble(name, tables, merge_columns(columns, entry.columns), entry)
+        return _assemble(name, tables, merge_columns(columns, entry.columns))
     path = existing(name)
     if path is None:
         if not _looks_like_path(name) and looks_like_hub_id(name):
@@ -114,7 +114,7 @@ def load_test(name: str, columns: Columns | None = None, trained_on: str = "") -
                 f"Scored on the test part of {corpus.name}, the rest trained it: {_rows(len(corpus.test))}.",
             )
     dropped: Counter[str] = Counter()
-    rows = tuple(usable_rows(open_table(path), columns, (), dropped))
+    rows = tuple(usable_rows(open_table(path), columns, dropped))
     if not rows:
         raise CorpusError(f"{path.name!r} has no row to score.", "Both texts are the same in each of its rows.")
     left_out = sum(dropped.values())
@@ -136,6 +136,8 @@ def _looks_like_path(name: str) -> bool:
 
 
 def _unknown(name: str) -> CorpusError:
+    if how := catalogue.BROUGHT.get(name):
+        return CorpusError(f"The corpus {name} does not come along and is on no hub.", how)
     shown = re.split(r"[/\\]", name.rstrip("/\\"))[-1][:60]
     what = (
         f"There is no file or folder {shown!r}."
@@ -176,10 +178,13 @@ def _folder_tables(folder: Path) -> dict[str, Table]:
 # Assembling
 
 
-def _assemble(name: str, tables: dict[str, Table], columns: Columns, entry: catalogue.Corpus | None = None) -> Corpus:
+def _assemble(name: str, tables: dict[str, Table], columns: Columns) -> Corpus:
     """A corpus of tables by part; one under "" or "train" alone is split."""
     dropped: Counter[str] = Counter()
-    parts = {part: usable_rows(t, columns, entry.drop_labels if entry else (), dropped) for part, t in tables.items()}
+    parts = {part: usable_rows(t, columns, dropped) for part, t in tables.items()}
+    if none := _no_intention({r.label for rows in parts.values() for r in rows}):
+        dropped[f"labelled {none!r}"] += sum(r.label == none for rows in parts.values() for r in rows)
+        parts = {part: [r for r in rows if r.label != none] for part, rows in parts.items()}
     notices = [
         f"{_rows(n)} {why.replace('(s)', 's' if n == 1 else '')} {'was' if n == 1 else 'were'} left out."
         for why, n in dropped.items()
@@ -223,6 +228,13 @@ def _assemble(name: str, tables: dict[str, Table], columns: Columns, entry: cata
         tuple(parts["test"]),
         _fingerprint(parts),
         tuple(notices),
+    )
+
+
+def _no_intention(labels: set[str]) -> str:
+    """The label that stands for none of the intentions, where the others are a known set's; else empty."""
+    return next(
+        (none for known, none in catalogue.NO_INTENTIONS if none in labels and {none} != labels <= {*known, none}), ""
     )
 
 

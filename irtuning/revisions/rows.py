@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -104,7 +104,7 @@ def _revision(row: Mapping[str, str], columns: Columns) -> Revision:
     )
 
 
-def usable_rows(table: Table, columns: Columns, drop_labels: Sequence[str], dropped: Counter[str]) -> list[Revision]:
+def usable_rows(table: Table, columns: Columns, dropped: Counter[str]) -> list[Revision]:
     """The rows that can be trained on; why others cannot is counted in `dropped`, `(s)` standing after its verb.
 
     Raises:
@@ -118,8 +118,6 @@ def usable_rows(table: Table, columns: Columns, drop_labels: Sequence[str], drop
             dropped["that differ(s) in white space alone" if revision.before.strip() else "with both sides empty"] += 1
         elif max(len(revision.before), len(revision.after)) > LONGEST_SIDE:
             dropped[f"of more than {LONGEST_SIDE:,} characters a side"] += 1
-        elif revision.label in drop_labels:
-            dropped[f"labelled {revision.label!r}"] += 1
         elif not revision.label:
             raise CorpusError(
                 f"{table.source!r}, line {table.lines[i]}, has no label.", "Fill it in, or take the row out."

@@ -40,6 +40,24 @@ def refused(name, columns=None):
     return str(caught.value)
 
 
+@pytest.mark.parametrize(("labels", "left"), [
+    (["relevant", "LCE", "claim"], ["relevant", "LCE"]),
+    (["style", "clarity", "others"], ["clarity", "style"]),
+    (["others", "claim", "mine"], ["claim", "mine", "others"]),
+    (["relevant", "others"], ["others", "relevant"]),
+])
+def test_the_label_that_stands_for_no_intention_is_left_out_of_its_own_corpus_alone(tmp_path, labels, left):
+    corpus = load_corpus(str(save(tmp_path / "a.jsonl", rows(60, labels=labels))))
+    assert list(corpus.labels) == left
+    said = [text for text in corpus.notices if "labelled" in text]
+    assert said == ([f"20 rows labelled {labels[-1]!r} were left out."] if len(left) < len(labels) else [])
+
+
+@pytest.mark.parametrize("name", ["erevise-purpose", "argrewrite"])
+def test_a_corpus_that_only_its_users_can_bring_says_how(name):
+    assert refused(name) == f"The corpus {name} does not come along and is on no hub. {catalogue.BROUGHT[name]}"
+
+
 @pytest.mark.parametrize("validation", ["validation", "valid", "val", "dev", "Dev"])
 def test_a_folder_gives_its_parts(tmp_path, validation):
     folder = tmp_path / "mine"

@@ -53,11 +53,9 @@ def test_usable_rows_drop_what_says_nothing_and_count_why():
             row("", "added", doc_id=""),
             row("removed", "", doc_id=""),
             row("a" * 20_001, doc_id=""),
-            row(label="others", doc_id=""),
             row("same", "same", label="", doc_id=""),
         ),
         Columns(),
-        ("others",),
         dropped,
     )
     assert [(r.before, r.after) for r in kept] == [("old text", "new text"), ("", "added"), ("removed", "")]
@@ -66,7 +64,6 @@ def test_usable_rows_drop_what_says_nothing_and_count_why():
         "that differ(s) in white space alone": 2,
         "with both sides empty": 1,
         "of more than 20,000 characters a side": 1,
-        "labelled 'others'": 1,
     }
 
 
@@ -82,7 +79,7 @@ def test_usable_rows_drop_what_says_nothing_and_count_why():
 )
 def test_missing_labels_and_columns_are_named(rows, columns, says):
     with pytest.raises(CorpusError) as caught:
-        usable_rows(table(*rows), columns, (), Counter())
+        usable_rows(table(*rows), columns, Counter())
     assert says in caught.value.what
     assert caught.value.advice
 

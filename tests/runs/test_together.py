@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -54,7 +56,13 @@ def corpus(tmp_path):
 
 def steps_of(output: Path) -> list[dict]:
     run = next(p for p in output.iterdir() if not p.name.startswith("."))
-    return [event for event in all_events(run / "events.jsonl") if event["kind"] == "step"]
+    steps: list[dict] = []
+    for event in all_events(run / "events.jsonl"):
+        if event["kind"] == "step":
+            steps.append(event)
+        elif event["kind"] == "resumed":
+            steps = [step for step in steps if step["step"] <= event["from_step"]]
+    return steps
 
 
 RULES = {
@@ -93,6 +101,70 @@ def test_two_processes_train_as_one(rule, tmp_path, model_dirs, corpus):
     weights = [load_file(next((tmp_path / name).glob("*/adapter/adapter_model.safetensors"))) for name in ("one", "two")]
     for name, tensor in weights[0].items():
         torch.testing.assert_close(weights[1][name], tensor, atol=1e-4, rtol=1e-3)
+
+
+NOTING = """
+import json, sys
+from irtuning.tuning.callback import LayerwiseCallback
+chosen, plain = [], LayerwiseCallback.on_step_begin
+def noting(self, args, *rest, **more):
+    plain(self, args, *rest, **more)
+    chosen.append([args.process_index, list(self._choice.layers)])
+LayerwiseCallback.on_step_begin = noting
+from irtuning.__main__ import main
+status = main(sys.argv[2:])
+open(f"{sys.argv[1]}-{chosen[0][0]}.json", "w").write(json.dumps([layers for _, layers in chosen]))
+sys.exit(status)
+"""
+"""The command line, which notes in each process the layers of each step."""
+
+
+@pytest.mark.slow
+def test_accelerate_launches_processes_that_each_train_the_same_layers(tmp_path, model_dirs, corpus):
+    (tmp_path / "noting.py").write_text(NOTING)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"),
+            *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "29515"),
+            *map(str, (tmp_path / "noting.py", tmp_path / "chosen", "train", "--model-name", model_dirs("llama"))),
+            *map(str, ("--dataset-name", corpus, "--max-steps", 8, "--batch-size", 8, "--max-length", 64)),
+            *map(str, ("--tuning-method", "rst", "--warmup-steps", 1, "--output-dir", tmp_path / "runs")),
+        ],
+        capture_output=True, text=True, timeout=240, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first, second = (json.loads((tmp_path / f"chosen-{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second == [step["selected"] for step in steps_of(tmp_path / "runs")]
+    assert len(set(map(tuple, first))) > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["ir", "ist"])
+def test_two_processes_that_were_killed_go_on_as_if_undisturbed(rule, tmp_path, model_dirs, corpus):
+    flags = [
+        *("--model-name", model_dirs("llama"), "--dataset-name", corpus, "--max-steps", 60, "--batch-size", 8),
+        *("--max-length", 64, "--warmup-steps", 2, "--save-steps", 4, "--learning-rate", 0.005, *RULES[rule]),
+    ]
+    port = {"ir": 29_517, "ist": 29_521}[rule]
+    whole = as_launched(2, port, *flags, "--output-dir", tmp_path / "whole")
+    assert [process.wait(240) for process in whole] == [0, 0], whole[0].stderr
+    killed = as_launched(2, port + 1, *flags, "--output-dir", tmp_path / "killed")
+    store = RunStore(tmp_path / "killed")
+    deadline = time.time() + 120
+    while time.time() < deadline and not any(row["step"] >= 11 for row in store.list()):
+        time.sleep(0.02)
+    for process in killed:
+        process.send_signal(signal.SIGKILL)
+    assert [process.wait(20) for process in killed] == [-signal.SIGKILL] * 2
+    (name,) = [row["run"] for row in store.list()]
+    again = as_launched(2, port + 2, "--resume", store.path(name))
+    assert [process.wait(240) for process in again] == [0, 0], again[0].stderr
+    assert [e["kind"] for e in store.all_events(name)].count("resumed") == 1
+    expected, steps = steps_of(tmp_path / "whole"), steps_of(tmp_path / "killed")
+    assert [(s["step"], s["selected"], s["scores"], s["loss"]) for s in steps] == [
+        (s["step"], s["selected"], s["scores"], s["loss"]) for s in expected
+    ]
 
 
 @pytest.mark.slow

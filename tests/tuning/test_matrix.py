@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pytest
 
 from irtuning.config import RunConfig, parse_config
@@ -91,11 +92,26 @@ def test_cosine_on_families(tmp_path, model_dirs, few, family):
     assert all(-1.001 <= score <= 1.001 for score in steps[0].scores)
 
 
+OUTPUTS = {
+    "phi": "self_attn.dense", "gpt2": "attn.c_proj", "gpt_neox": "attention.dense", "opt": "self_attn.out_proj",
+    "bert": "attention.output.dense", "roberta": "attention.output.dense", "deberta-v2": "attention.output.dense",
+    "distilbert": "attention.out_lin", "modernbert": "attn.Wo",
+}  # fmt: skip
+"""Where the attention's output projection lies in families that do not call it as Llama does."""
+
+
 @pytest.mark.parametrize("family", FAMILIES)
-def test_weight_on_families(family):
-    scores = weight_scores(layer_modules(tiny_model(family))[1])
-    assert len(scores) == 4
-    assert all(score > 0 for score in scores)
+def test_weight_is_the_norm_of_the_attentions_output_projection(family):
+    layers = layer_modules(tiny_model(family))[1]
+    weights = [layer.get_submodule(OUTPUTS.get(family, "self_attn.o_proj")).weight.detach().numpy() for layer in layers]
+    assert weight_scores(layers) == pytest.approx([float(np.sqrt((w**2).sum())) for w in weights], rel=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("adapter", "unit"), [("dora", "block"), ("bottleneck", "module")])
+def test_adapters_and_finer_units_on_families(tmp_path, model_dirs, few, family, adapter, unit):
+    steps = run(model_dirs, few, tmp_path / "a", family, adapter_name=adapter, selection_unit=unit)
+    assert len(steps[0].scores) >= 8
 
 
 @pytest.mark.parametrize(("unit", "metric", "rule"), list(product(UNITS, METRICS, ["ir", "ist"])))

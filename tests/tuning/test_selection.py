@@ -70,6 +70,29 @@ def test_exact_trains_one_layer_fewer(scores):
         assert set(exact.layers) < set(reference.layers)
 
 
+CLUSTERS = [0.0] * 10 + [5.0] * 5 + [9.0] * 5
+
+
+@pytest.mark.parametrize(("metric", "splits", "boundary", "kept"), [
+    # Twenty scores, so layers 8 to 14 may begin the high side; least variance is left between the zeros and the rest.
+    ("gradient", 1, "exact", range(10, 20)), ("gradient", 1, "reference", range(9, 20)),
+    ("weight", 1, "exact", range(10, 20)), ("weight", 1, "reference", range(9, 20)),
+    # The low side: exact keeps one more.
+    ("cosine", 1, "exact", range(10)), ("cosine", 1, "reference", range(9)),
+    # Again among the fives and nines; for the reference with one zero left among them.
+    ("gradient", 2, "exact", range(15, 20)), ("gradient", 2, "reference", range(14, 20)),
+])
+def test_three_groups_of_layers_are_split_as_by_hand(metric, splits, boundary, kept):
+    assert select_layers(CLUSTERS, metric=metric, splits=splits, boundary=boundary).layers == tuple(kept)
+
+
+@given(SCORES, st.sampled_from(["gradient", "cosine", "weight"]), st.sampled_from(["reference", "exact"]))
+def test_a_second_split_is_a_first_one_of_what_was_kept(scores, metric, boundary):
+    first = select_layers(scores, metric=metric, boundary=boundary).layers
+    second = select_layers([scores[i] for i in first], metric=metric, boundary=boundary).layers
+    assert select_layers(scores, metric=metric, splits=2, boundary=boundary).layers == tuple(first[i] for i in second)
+
+
 @given(st.lists(st.floats(0, 1e3, allow_nan=False), min_size=12, max_size=40))
 def test_a_second_split_stays_inside_the_first(scores):
     assert set(select_layers(scores, splits=2).layers) <= set(select_layers(scores).layers)
