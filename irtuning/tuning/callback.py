@@ -25,12 +25,12 @@ from irtuning.tuning.device import memory_mib
 from irtuning.tuning.hidden import CosineMeter
 from irtuning.tuning.importance import clip_gradients, gradient_norms, layer_scores, weight_scores
 from irtuning.tuning.layers import Layer, Snapshot, UnitKind, find_layers, frozen_norms, layer_modules, train_only
-from irtuning.tuning.losses import Seen, own_mean
 from irtuning.tuning.methods import named_policy
 from irtuning.tuning.policies import Choice, Policy, Stack
 from irtuning.tuning.ranks import any_rank, mean_over_ranks, world_size
 from irtuning.tuning.selection import Metric
 from irtuning.tuning.surroundings import let_resting_layers_rest, refuse_unmeasurable
+from irtuning.tuning.tally import Tally
 
 MakePolicy = Callable[[Stack], Policy]
 STATE = "layerwise"
@@ -87,7 +87,7 @@ class LayerwiseCallback(TrainerCallback):
         self.layers: list[Layer] = []
         self.policy: Policy | None = None
         self._hooks: list[Any] = []
-        self._seen: list[Seen] = []
+        self._tally = Tally()
         self._meter: CosineMeter | None = None
 
     @property
@@ -132,9 +132,7 @@ class LayerwiseCallback(TrainerCallback):
         if self._importance == "weight":
             self._static = weight_scores(measured)
             self.policy.observe(self._static)
-        self._choice = Choice(())
-        self._seen = []
-        self._reset()
+        self._choice, self._tally = Choice(()), Tally()
         self._resume(args, state)
         # What must be undone comes last, when nothing can fail any more.
         if self._importance == "cosine":
@@ -154,10 +152,11 @@ class LayerwiseCallback(TrainerCallback):
         """Chooses the layers of this step and freezes the others."""
         self._began = time.perf_counter()
         # Where one process lacks a batch, as after a resume with more of them, none may try: all exchange what they find.
-        if self.policy.tries and not any_rank(not self._seen) and (sets := self.policy.probes()):
-            self.policy.reward(losses_under_damping(self._model, self.layers, sets, self._seen))
-        self._seen = []
-        self._reset()
+        if self.policy.tries and not any_rank(not self._tally.seen) and (sets := self.policy.probes()):
+            self.policy.reward(losses_under_damping(self._model, self.layers, sets, self._tally.seen))
+        self._tally = Tally()
+        if self._meter:
+            self._meter.reset()
         self._choice = self.policy.choose()
         train_only(self.layers, self._choice.layers)
         self._on_choice(min((self.layers[u].depth for u in self._choice.layers), default=self._depth))
@@ -188,7 +187,7 @@ class LayerwiseCallback(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Brings everything over in one transfer, tells the policy, reports the step."""
         count, layers = len(self._parameters), len(self.layers)
-        if self.policy.tries and not self._seen:
+        if self.policy.tries and not self._tally.seen:
             raise ModelError(
                 "This method tries layers on the model's own loss, and the model was never given labels.",
                 "Leave the labels in the model's inputs, or choose ir, rst or lisa.",
@@ -196,13 +195,12 @@ class LayerwiseCallback(TrainerCallback):
         parts = [self._norms, self._moved]
         if self._meter:
             parts.append(self._meter.scores())
-        told = [part for part in (self._tokens, self._loss, self._weight) if part is not None]
+        told = self._tally.sums
         if told:
             parts.append(mean_over_ranks(torch.stack([part.type(self._norms.dtype) for part in told])))
         numbers: list[float] = torch.cat([part.type(self._norms.dtype) for part in parts]).tolist()
         norms, moved, rest = numbers[:count], numbers[count : count + layers], numbers[count + layers :]
-        loss = rest[-2] / rest[-1] if self._loss is not None and rest[-1] else None
-        tokens = round(rest[-len(told)] * world_size()) if self._tokens is not None else 0
+        loss, tokens = self._tally.read(rest[len(rest) - len(told) :], world_size())
         scores = self._scores(norms, rest)
         self.policy.observe(scores)
         state.stateful_callbacks[STATE] = {"of": self._kind(), "state": self.policy.state_dict()}
@@ -228,10 +226,10 @@ class LayerwiseCallback(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Puts the batch that units are tried on beside the Trainer's own files."""
         folder = folder_of(args, state)
-        if folder.is_dir() and self.policy.tries and self._seen:
+        if folder.is_dir() and self.policy.tries and self._tally.seen:
             batch = [
                 {"weight": float(weight), "inputs": {k: v.tolist() for k, v in inputs.items() if isinstance(v, torch.Tensor)}}
-                for inputs, weight in self._seen
+                for inputs, weight in self._tally.seen
             ]
             (folder / BATCH_FILE.format(args.process_index)).write_text(json.dumps(batch), encoding="utf-8")
 
@@ -247,7 +245,7 @@ class LayerwiseCallback(TrainerCallback):
             return
         for hook in self._hooks:
             hook.remove()
-        self._hooks, self._seen = [], []
+        self._hooks, self._tally = [], Tally()
         if self._meter:
             self._meter.remove()
             self._meter = None
@@ -274,7 +272,7 @@ class LayerwiseCallback(TrainerCallback):
             device = self._parameters[0].device
             for part in json.loads(path.read_text(encoding="utf-8")):
                 inputs = {key: torch.tensor(value, device=device) for key, value in part["inputs"].items()}
-                self._seen.append((inputs, torch.tensor(part["weight"], device=device)))
+                self._tally.seen.append((inputs, torch.tensor(part["weight"], device=device)))
         elif self.policy.tries:
             _log.warning("The checkpoint's batch to try layers on is not found: a trial that is due in the first step is left out.")
 
@@ -286,36 +284,21 @@ class LayerwiseCallback(TrainerCallback):
             policy = getattr(policy, "_inner", None)
         return [wrapped, self._unit, len(self.layers)]
 
-    def remember(self) -> tuple[Any, ...]:
+    def remember(self) -> tuple[Tally, Any]:
         """What was counted so far of this step, for `rewind`."""
-        return self._loss, self._weight, self._tokens, list(self._seen), self._meter.mark() if self._meter else None
+        return self._tally.copy(), self._meter.mark() if self._meter else None
 
-    def rewind(self, mark: tuple[Any, ...]) -> None:
+    def rewind(self, mark: tuple[Tally, Any]) -> None:
         """Forgets what was counted since `remember`: a batch is computed again."""
-        self._loss, self._weight, self._tokens, seen, meter = mark
-        self._seen = list(seen)
+        self._tally = mark[0].copy()
         if self._meter:
-            self._meter.rewind(meter)
+            self._meter.rewind(mark[1])
 
-    def disregard(self, mark: tuple[Any, ...]) -> None:
-        """Forgets what was counted since `remember`, of a row that only keeps this process in step with others. What began with
-        it stays, as zeros or with no weight: every process must have some."""
-        counted, seen = (self._loss, self._weight, self._tokens), self._seen
-        *before, known, meter = mark
-        self._loss, self._weight, self._tokens = (
-            torch.zeros_like(new) if old is None and new is not None else old
-            for old, new in zip(before, counted, strict=True)
-        )
-        self._seen = [*known, *((inputs, torch.zeros_like(weight)) for inputs, weight in seen[len(known) :])]
+    def disregard(self, mark: tuple[Tally, Any]) -> None:
+        """Forgets what was counted since `remember`, of a row that only keeps this process in step with others."""
+        self._tally = self._tally.without_what_came_after(mark[0])
         if self._meter:
-            self._meter.disregard(meter)
-
-    def _reset(self) -> None:
-        self._loss: torch.Tensor | None = None
-        self._weight: torch.Tensor | None = None
-        self._tokens: torch.Tensor | None = None
-        if self._meter:
-            self._meter.reset()
+            self._meter.disregard(mark[1])
 
     def _freeze(self, model: nn.Module, args: Sequence[Any]) -> None:
         """Freezes again what `disable_adapter` has thawed on its way out, e.g. around a reference pass within the step."""
@@ -323,18 +306,6 @@ class LayerwiseCallback(TrainerCallback):
             train_only(self.layers, self._choice.layers)
 
     def _listen(self, model: nn.Module, args: Sequence[Any], inputs: dict[str, Any], output: Any) -> None:
-        """Adds up loss and tokens of each training micro-batch, without leaving the device."""
-        if not model.training:
-            return
-        if (mask := inputs.get("attention_mask")) is not None:
-            tokens = mask.sum()
-            self._tokens = tokens if self._tokens is None else self._tokens + tokens
-        loss = getattr(output, "loss", None)
-        if loss is None:
-            return
-        loss, weight, inputs = own_mean(loss.detach(), inputs, self._model)
-        self._loss = loss * weight if self._loss is None else self._loss + loss * weight
-        self._weight = weight if self._weight is None else self._weight + weight
-        if self.policy.tries:
-            self._seen.append((inputs, weight))
-
+        """Counts each training micro-batch."""
+        if model.training:
+            self._tally.take(inputs, output, self._model, keep=self.policy.tries)
