@@ -140,9 +140,9 @@ function fillCursor(layout, meta, series, cursor) {
     count_now: column ? `${Number.isInteger(count) ? count : count.toFixed(1)} of ${series.layers}` : "",
     loss_now: column ? fixed(series.smoothed()[c]) : "",
     f1_now: [
-      network === null ? "" : `<span style="color:${meta.accent}">${fixed(network)}</span>${meta.subset}`,
+      network === null ? "" : `<span style="color:${meta.accent}">${fixed(network)}</span>`,
       floor === null ? "" : `bag of<br>edits ${fixed(floor)}`,
-    ].filter(Boolean).join("<br>"),
+    ].filter(Boolean).map((line, index) => (index ? line : `validation<br>${line}`)).join("<br>"),
   };
   for (const [name, index] of Object.entries(meta.annotations)) annotations[index].text = text[name];
 }

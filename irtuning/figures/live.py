@@ -17,7 +17,7 @@ SHAPES = ("cursor", "cell")
 ANNOTATIONS = ("count_now", "loss_now", "f1_now")
 
 _GAP = 20
-_COUNT, _LOSS, _F1 = 46, 86, 64
+_COUNT, _LOSS, _F1 = 46, 86, 72
 
 
 def row_height(layers: int) -> float:
@@ -92,8 +92,6 @@ def live_figure(*, layers: int, steps: int, theme: Theme, wide: bool, unit: str 
             "frozen": list(theme.frozen),
             "accent": theme.accent_text,
             "scale": [0.8, 1.2],
-            # Beside the score in the picture; the header tells that of the held-out rows.
-            "subset": " validation" if wide else "",
         },
     }
     line = {"type": "scatter", "mode": "lines", "x": [], "y": [], "hoverinfo": "skip"}

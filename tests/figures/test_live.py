@@ -94,11 +94,6 @@ def test_a_zoom_outlives_new_data():
     assert layout["xaxis"]["range"] == [0.5, 282.5]
 
 
-def test_a_wide_picture_says_whose_score_it_shows():
-    for wide, says in ((True, " validation"), (False, "")):
-        assert live.live_figure(layers=6, steps=10, theme=THEMES["light"], wide=wide)["layout"]["meta"]["subset"] == says
-
-
 def test_the_layers_axis_says_what_a_row_is():
     titles = {
         unit: live.live_figure(layers=12, steps=10, theme=THEMES["light"], wide=True, unit=unit)["layout"]["yaxis"]["title"]["text"]

@@ -124,14 +124,15 @@ def test_accelerate_launches_processes_that_each_train_the_same_layers(tmp_path,
     (tmp_path / "noting.py").write_text(NOTING)
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"),
+            *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"),
             *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "29515"),
             *map(str, (tmp_path / "noting.py", tmp_path / "chosen", "train", "--model-name", model_dirs("llama"))),
             *map(str, ("--dataset-name", corpus, "--max-steps", 8, "--batch-size", 8, "--max-length", 64)),
             *map(str, ("--tuning-method", "rst", "--warmup-steps", 1, "--output-dir", tmp_path / "runs")),
         ],
         capture_output=True, text=True, timeout=240, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        # Its --cpu starts a single process on one machine; this is how it starts one a GPU, here without them.
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     first, second = (json.loads((tmp_path / f"chosen-{rank}.json").read_text()) for rank in (0, 1))
@@ -143,7 +144,7 @@ def test_accelerate_launches_processes_that_each_train_the_same_layers(tmp_path,
 @pytest.mark.parametrize("rule", ["ir", "ist"])
 def test_two_processes_that_were_killed_go_on_as_if_undisturbed(rule, tmp_path, model_dirs, corpus):
     flags = [
-        *("--model-name", model_dirs("llama"), "--dataset-name", corpus, "--max-steps", 60, "--batch-size", 8),
+        *("--model-name", model_dirs("llama"), "--dataset-name", corpus, "--max-steps", 24, "--batch-size", 8),
         *("--max-length", 64, "--warmup-steps", 2, "--save-steps", 4, "--learning-rate", 0.005, *RULES[rule]),
     ]
     port = {"ir": 29_517, "ist": 29_521}[rule]
@@ -152,7 +153,7 @@ def test_two_processes_that_were_killed_go_on_as_if_undisturbed(rule, tmp_path, 
     killed = as_launched(2, port + 1, *flags, "--output-dir", tmp_path / "killed")
     store = RunStore(tmp_path / "killed")
     deadline = time.time() + 120
-    while time.time() < deadline and not any(row["step"] >= 11 for row in store.list()):
+    while time.time() < deadline and not any(row["step"] >= 13 for row in store.list()):
         time.sleep(0.02)
     for process in killed:
         process.send_signal(signal.SIGKILL)
