@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from irtuning.catalogue import MODELS
 from irtuning.errors import ConfigError, CorpusError, ModelError
+from irtuning.paths import existing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +59,7 @@ class Classifier:
         self._device = choose_device(device, "float32" if self.origin.dtype == "float32" else "auto")
         entry = MODELS.get(self.origin.model_name)
         named = str(base) if base else _private_model_path(folder)
-        if not named and entry is None and "/" not in self.origin.model_name:
+        if not named and entry is None and "/" not in self.origin.model_name and existing(self.origin.model_name) is None:
             raise ModelError(
                 f"The adapter was trained on a local model, {self.origin.model_name!r}, and does not know where that lies.",
                 "Name its folder as the base.",

@@ -232,10 +232,10 @@ def _assemble(name: str, tables: dict[str, Table], columns: Columns) -> Corpus:
 
 
 def _no_intention(labels: set[str]) -> str:
-    """The label that stands for none of the intentions, where the others are a known set's; else empty."""
-    return next(
-        (none for known, none in catalogue.NO_INTENTIONS if none in labels and {none} != labels <= {*known, none}), ""
-    )
+    """The label that stands for none of the intentions, where there are others and all of a known set; else empty."""
+    if len(labels) < 3:  # two are left to be told apart
+        return ""
+    return next((none for known, none in catalogue.NO_INTENTIONS if none in labels <= {*known, none}), "")
 
 
 def _split(

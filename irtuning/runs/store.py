@@ -6,7 +6,6 @@ name that starts with a dot, which no run has.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import shutil
@@ -238,11 +237,11 @@ class RunStore:
 
     def corpora(self) -> set[str]:
         """What the runs were made on: names, ids, and paths as they are here."""
-        found = set()
-        for row in self.list():
-            with contextlib.suppress(RunError):
-                found.add(str(self.run_config(row["run"]).dataset_name))
-        return found
+        # Read without asking whether the settings still make a run: what such a one was made on is still its.
+        return {
+            str(with_paths(self.config(row["run"]), read_json(self.path(row["run"]) / PRIVATE)).get("dataset_name"))
+            for row in self.list()
+        }
 
     def place(self, run: str) -> int:
         """How many runs come before it: 0 where it trains or is next."""

@@ -11,6 +11,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from irtuning.errors import StopRequested, StudioError
 from irtuning.events import Failed, Phase, Stopped
 from irtuning.runs.process import LOG
@@ -73,7 +75,7 @@ def work(
         log.append(Stopped(what=ended_early(run_dir)))
         return 130
     except StudioError as error:
-        if isinstance(error.__cause__, RuntimeError | MemoryError):
+        if isinstance(error.__cause__, RuntimeError | MemoryError | OSError | SafetensorError):
             _keep_details(run_dir)
         log.append(Failed(what=error.what, advice=error.advice))
         return 1

@@ -26,10 +26,10 @@ from irtuning.tuning.hidden import CosineMeter
 from irtuning.tuning.importance import clip_gradients, gradient_norms, layer_scores, weight_scores
 from irtuning.tuning.layers import Layer, Snapshot, UnitKind, find_layers, frozen_norms, layer_modules, train_only
 from irtuning.tuning.methods import named_policy
-from irtuning.tuning.policies import Choice, Policy, Stack
+from irtuning.tuning.policies import Choice, FullPolicy, Policy, Stack
 from irtuning.tuning.ranks import any_rank, mean_over_ranks, world_size
 from irtuning.tuning.selection import Metric
-from irtuning.tuning.surroundings import let_resting_layers_rest, refuse_unmeasurable
+from irtuning.tuning.surroundings import let_resting_layers_rest, refuse_out_of_step, refuse_unmeasurable
 from irtuning.tuning.tally import Tally
 
 MakePolicy = Callable[[Stack], Policy]
@@ -122,6 +122,8 @@ class LayerwiseCallback(TrainerCallback):
                 seed=args.seed,
             )
         )
+        if not isinstance(self.policy, FullPolicy):
+            refuse_out_of_step(args, model)
         self._depth = len(modules)
         self._parameters = [p for layer in self.layers for _, p in layer.parameters]
         self._owners = [layer.index for layer in self.layers for _ in layer.parameters]

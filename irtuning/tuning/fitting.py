@@ -50,7 +50,7 @@ class Fitted:
         steps: optimizer steps made. best_step: the step whose weights the model holds, 0 where none is worth keeping.
         seconds_before: spent before a resumed run's checkpoint. validation: metrics of that step.
         layers_trained: steps in which each unit trained.
-        stopped: somebody stopped it; the weights are then those of the last whole step. broken: why it cannot go on.
+        stopped: somebody stopped it; the weights are then those of the last whole step. broken: why it could not go on.
     """
 
     steps: int = 0
@@ -73,7 +73,7 @@ def fit(
     checkpoints: Path | None,
     resume_from: tuple[Path, dict[str, Any]] | None,
 ) -> Fitted:
-    """Trains until the config's steps are made, somebody stops it, or the loss is no number any more.
+    """Trains until the config's steps are made, somebody stops it, or it breaks.
 
     Args:
         check: raises StopRequested where the run was asked to stop.

@@ -42,7 +42,8 @@ def layer_modules(model: nn.Module) -> tuple[str, nn.ModuleList]:
         ModelError: no module list is as long as the config's number of layers, or there are two stacks.
     """
     config = model.config
-    if getattr(config, "is_encoder_decoder", False):
+    stacks = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    if getattr(config, "is_encoder_decoder", False) and {"encoder", "decoder"} <= stacks:
         raise ModelError(
             "This model has two stacks of layers, an encoder's and a decoder's.",
             "Choose one with a single stack, e.g. of BERT's or Llama's kind.",

@@ -16,7 +16,7 @@ def refuse_unmeasurable(args: TrainingArguments, model: nn.Module) -> None:
     """Does nothing where each process has whole gradients of one device when the optimizer is about to step.
 
     Raises:
-        ModelError: it has not, or resting layers would bring several processes out of step.
+        ModelError: it has not.
     """
     if args.n_gpu > 1:
         raise ModelError(
@@ -31,7 +31,18 @@ def refuse_unmeasurable(args: TrainingArguments, model: nn.Module) -> None:
         )
     if len({p.device for p in model.parameters() if p.requires_grad}) > 1:
         raise ModelError("The model's adapters lie on several devices.", "Load it on one, without device_map.")
-    if args.world_size > 1 and args.ddp_find_unused_parameters is False:
+
+
+def refuse_out_of_step(args: TrainingArguments, model: nn.Module) -> None:
+    """Does nothing where several processes are told of layers without gradients, or there is one process.
+
+    Raises:
+        ModelError: they are not.
+    """
+    # Of transformers' own models with checkpointing the Trainer takes it that every parameter gets a gradient.
+    asked = args.ddp_find_unused_parameters
+    found = not (isinstance(model, PreTrainedModel) and args.activation_checkpointing) if asked is None else asked
+    if args.world_size > 1 and not found:
         raise ModelError(
             "Layers that rest get no gradients, which several processes must be told of.", "Set ddp_find_unused_parameters=True."
         )

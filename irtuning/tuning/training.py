@@ -17,7 +17,7 @@ import numpy as np
 
 from irtuning.catalogue import MODELS
 from irtuning.config import RunConfig
-from irtuning.errors import ConfigError, StopRequested
+from irtuning.errors import ConfigError, StopRequested, StudioError
 from irtuning.events import CheckpointSaved, Evaluated, Notice, Phase
 from irtuning.revisions.corpora import Corpus, load_corpus
 from irtuning.tuning import adapters
@@ -130,8 +130,11 @@ def train(
     if result.best_step and first_rank():
         emit(Phase(name="saving"))
         result.adapter_dir = Path(output_dir)
-        with explained():
-            _save(prepared, result)
+        try:
+            with explained():
+                _save(prepared, result)
+        except StudioError as error:
+            raise broken or error from error
         emit(CheckpointSaved(step=result.best_step, best=not result.stopped))
     if broken:
         raise broken

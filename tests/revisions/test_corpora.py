@@ -44,7 +44,8 @@ def refused(name, columns=None):
     (["relevant", "LCE", "claim"], ["relevant", "LCE"]),
     (["style", "clarity", "others"], ["clarity", "style"]),
     (["others", "claim", "mine"], ["claim", "mine", "others"]),
-    (["relevant", "others"], ["others", "relevant"]),
+    (["relevant", "LCE", "others"], ["LCE", "others", "relevant"]),
+    (["style", "others"], ["others", "style"]),
 ])
 def test_the_label_that_stands_for_no_intention_is_left_out_of_its_own_corpus_alone(tmp_path, labels, left):
     corpus = load_corpus(str(save(tmp_path / "a.jsonl", rows(60, labels=labels))))

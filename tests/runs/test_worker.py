@@ -9,12 +9,13 @@ from irtuning.runs.worker import work
 from irtuning.tuning import training
 
 
-@pytest.mark.parametrize(("broken", "says"), [
-    ((conduct, "conduct"), "The run broke with RuntimeError"), ((training, "fit"), "Training broke with RuntimeError"),
+@pytest.mark.parametrize(("broken", "error", "says"), [
+    ((conduct, "conduct"), RuntimeError, "The run broke with RuntimeError"),
+    ((training, "fit"), RuntimeError, "Training broke with RuntimeError"), ((training, "fit"), OSError, "Training broke with OSError"),
 ])
-def test_what_broke_is_kept_in_the_runs_folder_and_not_shown(store, model_dirs, corpus_dir, monkeypatch, capfd, broken, says):
+def test_what_broke_is_kept_in_the_runs_folder_and_not_shown(store, model_dirs, corpus_dir, monkeypatch, capfd, broken, error, says):
     def breaks(*args, **kwargs):
-        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+        raise error("mat1 and mat2 shapes cannot be multiplied")
 
     monkeypatch.setattr(*broken, breaks)
     monkeypatch.setattr(StopSignal, "listen", lambda self: None)

@@ -91,12 +91,18 @@ def test_a_new_trainer_on_a_model_whose_training_was_interrupted_begins_from_all
     ({"fsdp": "full_shard"}, "Under DeepSpeed and FSDP"),
     ({"distributed_state": SimpleNamespace(distributed_type=DistributedType.FSDP)}, "Under DeepSpeed and FSDP"),
     ({"world_size": 2, "ddp_find_unused_parameters": False}, "ddp_find_unused_parameters=True"),
+    ({"world_size": 2, "native": True, "activation_checkpointing": True}, "ddp_find_unused_parameters=True"),
 ])
 def test_where_gradients_cannot_be_measured_it_is_refused_before_anything_is_touched(setting, says):
-    model = with_adapter(tiny_model("llama"))
-    plain = {"n_gpu": 1, "deepspeed": None, "fsdp": None, "distributed_state": None, "world_size": 1, "ddp_find_unused_parameters": None}
+    model = tiny_model("llama")
+    if not setting.get("native"):
+        model = with_adapter(model)
+    plain = {
+        "n_gpu": 1, "deepspeed": None, "fsdp": None, "distributed_state": None, "world_size": 1, "ddp_find_unused_parameters": None,
+        "activation_checkpointing": False, "seed": 1,
+    }  # fmt: skip
     with pytest.raises(ModelError, match=says):
-        LayerwiseCallback("ir").on_train_begin(SimpleNamespace(**{**plain, **setting}), None, None, model=model)
+        LayerwiseCallback("ir").on_train_begin(SimpleNamespace(**plain | setting), SimpleNamespace(max_steps=5), None, model=model)
     assert not model._forward_hooks
 
 
