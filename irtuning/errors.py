@@ -14,6 +14,11 @@ Whoever shows an error to a person shows `str(error)` and nothing else. Knows no
 
 from __future__ import annotations
 
+from safetensors import SafetensorError
+
+BREAKS = (RuntimeError, MemoryError, OSError, SafetensorError)
+"""What torch raises in a computation, and what comes of a disk: not fit to show; their details are worth keeping."""
+
 
 class StudioError(Exception):
     """Base of all errors whose message may be shown to a user.

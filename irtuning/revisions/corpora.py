@@ -1,23 +1,21 @@
 """Corpora of revisions: of the catalogue, a local folder or file, or the hub -> train, validation and test.
 
-Knows where corpora are found and what makes one whole; `tables` reads files, `hub` the hub, `rows` knows columns,
-`split` splits. Knows no model. What was left out or had to be done another way is said in the corpus's notices.
+Knows where corpora are found; `tables` reads files, `hub` the hub, `rows` knows columns, `assembling` makes of it one corpus.
+Knows no model. What was left out or had to be done another way is said in the corpus's notices.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 from irtuning import catalogue
 from irtuning.errors import CorpusError
 from irtuning.paths import existing
-from irtuning.revisions import split
+from irtuning.revisions.assembling import Corpus as Corpus
+from irtuning.revisions.assembling import assemble, count_rows
 from irtuning.revisions.hub import PARTS, load_hub, looks_like_hub_id
 from irtuning.revisions.rows import Columns, Revision, merge_columns, usable_rows
 from irtuning.revisions.rows import guess_columns as guess_columns
@@ -26,31 +24,6 @@ from irtuning.revisions.tables import SUFFIXES, Table, open_table
 from irtuning.revisions.tables import read_table as read_table
 
 ASSETS = Path(__file__).parents[2] / "assets"
-MOST_LABELS = 100
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """Revisions to train on, to choose by and to test on.
-
-    Attributes:
-        name: fit to show and to share: a catalogue name, a hub id, or the last name of a local path.
-        labels: the intentions that occur in `train`, in the catalogue's order where it knows them, else sorted.
-        fingerprint: first 16 hex digits of the SHA-256 of all rows and the part each is in.
-        notices: sentences about what was left out or should be known.
-    """
-
-    name: str
-    labels: tuple[str, ...]
-    train: tuple[Revision, ...]
-    validation: tuple[Revision, ...]
-    test: tuple[Revision, ...]
-    fingerprint: str
-    notices: tuple[str, ...] = ()
-
-    def part(self, name: str) -> tuple[Revision, ...]:
-        """The rows of `train`, `validation` or `test`."""
-        return {"train": self.train, "validation": self.validation, "test": self.test}[name]
 
 
 def load_corpus(name: str, columns: Columns | None = None) -> Corpus:
@@ -63,15 +36,15 @@ def load_corpus(name: str, columns: Columns | None = None) -> Corpus:
     entry = catalogue.CORPORA.get(name)
     if entry is not None:
         tables = load_hub(entry.hub_id) if entry.hub_id else _folder_tables(ASSETS / name)
-        return _assemble(name, tables, merge_columns(columns, entry.columns))
+        return assemble(name, tables, merge_columns(columns, entry.columns))
     path = existing(name)
     if path is None:
         if not _looks_like_path(name) and looks_like_hub_id(name):
-            return _assemble(name, load_hub(name), columns)
+            return assemble(name, load_hub(name), columns)
         raise _unknown(name)
     if path.is_dir():
-        return _assemble(path.resolve().name, _folder_tables(path), columns)
-    return _assemble(path.name, {"": open_table(path)}, columns)
+        return assemble(path.resolve().name, _folder_tables(path), columns)
+    return assemble(path.name, {"": open_table(path)}, columns)
 
 
 def refuse_changed(corpus: Corpus, fingerprint: str) -> None:
@@ -102,7 +75,7 @@ def load_test(name: str, columns: Columns | None = None, trained_on: str = "") -
     path = None if name in catalogue.CORPORA else existing(name)
     if path is None or path.is_dir():
         corpus = load_corpus(name, columns)
-        return corpus.test, f"Scored on the test part of {corpus.name}: {_rows(len(corpus.test))}."
+        return corpus.test, f"Scored on the test part of {corpus.name}: {count_rows(len(corpus.test))}."
     if trained_on:
         try:
             corpus = load_corpus(name, columns)
@@ -111,14 +84,14 @@ def load_test(name: str, columns: Columns | None = None, trained_on: str = "") -
         if corpus is not None and corpus.fingerprint == trained_on:
             return (
                 corpus.test,
-                f"Scored on the test part of {corpus.name}, the rest trained it: {_rows(len(corpus.test))}.",
+                f"Scored on the test part of {corpus.name}, the rest trained it: {count_rows(len(corpus.test))}.",
             )
     dropped: Counter[str] = Counter()
     rows = tuple(usable_rows(open_table(path), columns, dropped))
     if not rows:
         raise CorpusError(f"{path.name!r} has no row to score.", "Both texts are the same in each of its rows.")
     left_out = sum(dropped.values())
-    return rows, f"Scored on all of {path.name}: {_rows(len(rows))}{f', {left_out} left out' if left_out else ''}."
+    return rows, f"Scored on all of {path.name}: {count_rows(len(rows))}{f', {left_out} left out' if left_out else ''}."
 
 
 def label_meanings(labels: Iterable[str]) -> dict[str, str]:
@@ -173,136 +146,3 @@ def _folder_tables(folder: Path) -> dict[str, Table]:
                 "Add one, or name a single file, which is split by itself.",
             )
     return found
-
-
-# Assembling
-
-
-def _assemble(name: str, tables: dict[str, Table], columns: Columns) -> Corpus:
-    """A corpus of tables by part; one under "" or "train" alone is split."""
-    dropped: Counter[str] = Counter()
-    parts = {part: usable_rows(t, columns, dropped) for part, t in tables.items()}
-    if none := _no_intention({r.label for rows in parts.values() for r in rows}):
-        dropped[f"labelled {none!r}"] += sum(r.label == none for rows in parts.values() for r in rows)
-        parts = {part: [r for r in rows if r.label != none] for part, rows in parts.items()}
-    notices = [
-        f"{_rows(n)} {why.replace('(s)', 's' if n == 1 else '')} {'was' if n == 1 else 'were'} left out."
-        for why, n in dropped.items()
-    ]
-    for part, rows in parts.items():
-        if not rows:
-            raise CorpusError(
-                f"{name!r} has no usable row{f' in {part}' if part else ''}.", "Each row needs two texts that differ."
-            )
-    if len(parts) == 1:
-        parts = _split(name, next(iter(parts.values())), split.FILE_SHARES, notices)
-    else:
-        if "train" not in parts or "test" not in parts:
-            raise CorpusError(
-                f"{name!r} has no {'test' if 'train' in parts else 'train'} part.",
-                "Name a file, which is split by itself.",
-            )
-        notices += _shared_documents(parts)
-        if "validation" not in parts:
-            parts = {**_split(name, parts["train"], split.TRAINING_SHARES, notices), "test": parts["test"]}
-            notices.append(
-                f"{name} has no validation part: {_rows(len(parts['validation']))} of training serve as one."
-            )
-    labels = _check_labels(name, parts["train"], notices)
-    for part in ("validation", "test"):
-        strange = Counter(r.label for r in parts[part] if r.label not in labels)
-        parts[part] = [r for r in parts[part] if r.label in labels]
-        notices += [
-            f"{_rows(n)} labelled {label!r} left out of {part}: training has no such row."
-            for label, n in strange.items()
-        ]
-        if not parts[part]:
-            raise CorpusError(
-                f"{name!r} has no row in {part} whose label is in training.", "Check the labels of that part."
-            )
-    return Corpus(
-        name,
-        _ordered(labels),
-        tuple(parts["train"]),
-        tuple(parts["validation"]),
-        tuple(parts["test"]),
-        _fingerprint(parts),
-        tuple(notices),
-    )
-
-
-def _no_intention(labels: set[str]) -> str:
-    """The label that stands for none of the intentions, where there are others and all of a known set; else empty."""
-    if len(labels) < 3:  # two are left to be told apart
-        return ""
-    return next((none for known, none in catalogue.NO_INTENTIONS if none in labels <= {*known, none}), "")
-
-
-def _split(
-    name: str, rows: list[Revision], shares: Mapping[str, float], notices: list[str]
-) -> dict[str, list[Revision]]:
-    """Rows put into parts by document, or one by one where there are none or the parts would lack rows or a label."""
-    _check_labels(name, rows, [])
-    texts = [f"{r.before}\0{r.after}" for r in rows]
-    labels = [r.label for r in rows]
-    by_rows = split.by_rows(texts, labels, shares)
-    if not any(r.doc_id for r in rows):
-        parts = by_rows
-        notices.append(f"{name} names no documents (doc_id): rows of one writer may stand in training and in test.")
-    else:
-        parts = split.by_groups([r.doc_id or text for r, text in zip(rows, texts, strict=True)], shares)
-        found = split.faults(parts, labels)
-        if found:
-            parts = by_rows
-            notices.append(
-                f"{name} could not be split by document ({found[0]}): rows were split instead, so writers leak from "
-                "training into test."
-            )
-    if not all(parts.values()):
-        raise CorpusError(
-            f"{name!r} has too few rows to set some aside ({len(rows)}).", "Add some: four of each label at least."
-        )
-    return {part: [rows[i] for i in indices] for part, indices in parts.items()}
-
-
-def _shared_documents(parts: Mapping[str, Sequence[Revision]]) -> list[str]:
-    documents = {part: {r.doc_id for r in rows if r.doc_id} for part, rows in parts.items()}
-    n = len(documents["train"] & documents["test"])
-    return (
-        [f"{n} document{' stands' if n == 1 else 's stand'} in training and in test: scores may be too good."]
-        if n
-        else []
-    )
-
-
-def _check_labels(name: str, rows: Sequence[Revision], notices: list[str]) -> set[str]:
-    """The labels of training rows, after refusing those that nothing can be learned from."""
-    counts = Counter(r.label for r in rows)
-    needs = "Training needs two labels at least, with two rows each."
-    if len(counts) == 1:
-        raise CorpusError(f"All training rows of {name!r} have one label, {next(iter(counts))!r}.", needs)
-    if sum(n >= 2 for n in counts.values()) < 2:
-        raise CorpusError(f"Too few labels of {name!r} have more than one row to train on.", needs)
-    if len(counts) > MOST_LABELS:
-        raise CorpusError(f"{name!r} has {len(counts)} different labels.", "Check which column holds the intention.")
-    rare = sorted(label for label, n in counts.items() if n == 1)
-    if rare:
-        notices.append(f"Only one row to train on: label{'' if len(rare) == 1 else 's'} {', '.join(map(repr, rare))}.")
-    return set(counts)
-
-
-def _ordered(labels: set[str]) -> tuple[str, ...]:
-    known = next((known for known in catalogue.LABEL_SETS if labels <= known.keys()), None)
-    return tuple(label for label in known if label in labels) if known else tuple(sorted(labels))
-
-
-def _fingerprint(parts: Mapping[str, Sequence[Revision]]) -> str:
-    digest = hashlib.sha256()
-    for part in ("train", "validation", "test"):
-        for r in parts[part]:
-            digest.update(json.dumps([part, r.before, r.after, r.label, r.doc_id]).encode())
-    return digest.hexdigest()[:16]
-
-
-def _rows(count: int) -> str:
-    return f"{count} row{'' if count == 1 else 's'}"

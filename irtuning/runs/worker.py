@@ -11,9 +11,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from safetensors import SafetensorError
-
-from irtuning.errors import StopRequested, StudioError
+from irtuning.errors import BREAKS, StopRequested, StudioError
 from irtuning.events import Failed, Phase, Stopped
 from irtuning.runs.process import LOG
 from irtuning.runs.stopping import StopSignal, ended_early
@@ -75,7 +73,7 @@ def work(
         log.append(Stopped(what=ended_early(run_dir)))
         return 130
     except StudioError as error:
-        if isinstance(error.__cause__, RuntimeError | MemoryError | OSError | SafetensorError):
+        if isinstance(error.__cause__, BREAKS):
             _keep_details(run_dir)
         log.append(Failed(what=error.what, advice=error.advice))
         return 1

@@ -6,13 +6,8 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from safetensors import SafetensorError
-
-from irtuning.errors import StudioError
+from irtuning.errors import BREAKS, StudioError
 from irtuning.tuning.device import out_of_memory
-
-BREAKS = (RuntimeError, MemoryError, OSError, SafetensorError)
-"""What torch raises in a computation, and what comes of a disk."""
 
 
 def explanation(error: Exception) -> StudioError:

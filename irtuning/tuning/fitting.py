@@ -18,12 +18,12 @@ from transformers import PrinterCallback, TrainerCallback
 from transformers.integrations import TensorBoardCallback
 
 from irtuning.config import RunConfig
-from irtuning.errors import ConfigError, ModelError, StopRequested, StudioError
+from irtuning.errors import BREAKS, ConfigError, ModelError, StopRequested, StudioError
 from irtuning.events import Evaluated, Notice, Phase, RunStarted, Step
 from irtuning.revisions.corpora import Corpus
 from irtuning.tuning.arguments import arguments
 from irtuning.tuning.batches import Rows
-from irtuning.tuning.breaking import BREAKS, explanation
+from irtuning.tuning.breaking import explanation
 from irtuning.tuning.callback import LayerwiseCallback
 from irtuning.tuning.layers import Layer, find_layers, layer_modules
 from irtuning.tuning.lockin import LockInWatch

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from irtuning.errors import BREAKS
 from irtuning.tuning.batches import Row, collate, evaluation_batches
-from irtuning.tuning.breaking import BREAKS
 from irtuning.tuning.device import give_back_memory, out_of_memory
 
 ROWS_AT_ONCE = 32

@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import Trainer, TrainingArguments
 
+from irtuning.errors import BREAKS
 from irtuning.tuning.adapters import restore_state, trainable_state
 from irtuning.tuning.batches import Deal, Rows, collate, micro_batches
-from irtuning.tuning.breaking import BREAKS
 from irtuning.tuning.checkpoints import WEIGHTS
 from irtuning.tuning.device import give_back_memory, out_of_memory
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
 
+from irtuning.tuning import lockin
 from irtuning.tuning.lockin import LockInWatch
+from tests.tuning.test_training import record, settings
 
 
 def test_it_is_said_once_in_the_fiftieth_step_and_again_after_a_change():
@@ -48,3 +51,15 @@ def test_a_choice_that_cannot_change_is_not_watched(method, metric, selected):
 def test_a_choice_that_is_meant_to_stay_is_not_watched():
     watch = LockInWatch("ir", "gradient", "layer", settles=True)
     assert not any(watch.take(step, [0], 2) for step in range(1, 200))
+
+
+def test_a_choice_that_stands_is_said_in_the_run(tmp_path, model_dirs, corpus_dir, monkeypatch):
+    monkeypatch.setattr(lockin, "LONG", 4)
+    _, events = record(settings(model_dirs, corpus_dir, max_steps=24), tmp_path / "a")
+    due, streak, last = [], 0, None
+    for event in (e for e in events if e.kind == "step"):
+        streak, last = streak + 1 if event.selected == last else 1, event.selected
+        due += [event.step] * (streak == 4 and len(last) < 4)
+    said = [before.step for before, event in itertools.pairwise(events) if event.kind == "notice" and "locked in" in event.text]
+    assert said == due
+    assert due

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from irtuning.tuning.models import attention, load_model, load_tokenizer
+from irtuning.tuning.models import attention, load_model, load_tokenizer, longest_input
 from irtuning.tuning.weights import find_weights
-from tests.conftest import FAMILIES
+from tests.conftest import FAMILIES, tiny_model
 
 CPU = torch.device("cpu")
 
@@ -40,3 +40,9 @@ def test_every_family_gives_the_same_either_way(family, model_dirs):
     assert half.config._attn_implementation == "eager"
     with torch.no_grad():
         torch.testing.assert_close(half(**tokens).logits.float(), full(**tokens).logits, atol=0.03, rtol=0.03)
+
+
+def test_positions_behind_the_paddings_number_are_none_to_read_at(model_dirs):
+    assert longest_input(tiny_model("roberta")) == 299
+    assert longest_input(tiny_model("bert")) == 256
+    assert longest_input(tiny_model("llama")) == 256

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import errno
-import itertools
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file
 from transformers.integrations import TensorBoardCallback, integration_utils
 
 from irtuning.config import RunConfig, parse_config
-from irtuning.errors import ConfigError, CorpusError, ModelError, StudioError
+from irtuning.errors import ConfigError, CorpusError, ModelError
 from irtuning.revisions.corpora import load_corpus
-from irtuning.tuning import lockin, models, training
 from irtuning.tuning.arguments import REPORTERS
 from irtuning.tuning.card import read_origin
-from irtuning.tuning.models import longest_input
 from irtuning.tuning.training import train
-from tests.conftest import tiny_model
 
 
 def settings(model_dirs, corpus_dir, family="bert", **more) -> RunConfig:
@@ -225,71 +218,6 @@ def test_a_folder_of_something_else_is_not_replaced(tmp_path, model_dirs, corpus
     with pytest.raises(ConfigError, match="is there already and is no adapter"):
         train(settings(model_dirs, corpus_dir), output_dir=tmp_path / name)
     assert (tmp_path / "results" / "notes.txt").read_text() == "months of work"
-
-
-@pytest.mark.parametrize("where", ["from_pretrained", "test"])
-def test_memory_that_runs_out_anywhere_is_said_with_what_helps(tmp_path, model_dirs, corpus_dir, monkeypatch, where):
-    def full(*args, **kwargs):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
-
-    if where == "test":
-        monkeypatch.setattr(training, "_test", full)
-    else:
-        monkeypatch.setattr(models.AutoModelForSequenceClassification, "from_pretrained", full)
-    with pytest.raises(StudioError, match="The memory ran out") as caught:
-        train(settings(model_dirs, corpus_dir, max_steps=1), output_dir=tmp_path / "adapter")
-    assert "smaller model" in caught.value.advice
-
-
-@pytest.mark.parametrize(("breaks", "says"), [
-    ("loss", "The loss is no number any more since step 9"), ("memory", "The memory ran out"), ("shapes", "Training broke with Runtime"),
-    ("weights", "What the model says is no number any more since step 12"), ("disk", "The disk is full"),
-])
-def test_what_breaks_the_training_leaves_the_best_weights_so_far(tmp_path, model_dirs, corpus_dir, monkeypatch, breaks, says):
-    held, events, prepare = [], [], training.prepare
-    monkeypatch.setattr(training, "prepare", lambda *asked: held.append(prepare(*asked)) or held[0])
-    errors = {
-        "memory": RuntimeError("CUDA out of memory"), "shapes": RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
-        "disk": OSError(errno.ENOSPC, "No space left on device"),
-    }  # fmt: skip
-
-    def fails(*args):
-        raise errors[breaks]
-
-    def take(event):
-        events.append(event)
-        if event.kind == "step" and event.step == (12 if breaks == "weights" else 8):
-            if breaks in ("loss", "weights"):
-                head = next(p for name, p in held[0].model.named_parameters() if "modules_to_save" in name)
-                head.data.fill_(float("nan"))
-            else:
-                held[0].model.register_forward_pre_hook(fails)
-
-    with pytest.raises(StudioError, match=says):
-        train(settings(model_dirs, corpus_dir, max_steps=12), take, output_dir=tmp_path / "a")
-    (scored,) = [event.step for event in events if event.kind == "evaluated"]
-    assert scored < 8
-    assert read_origin(tmp_path / "a").step == scored
-    weights = load_file(tmp_path / "a" / "adapter_model.safetensors")
-    assert all(value.isfinite().all() for value in weights.values())
-
-
-def test_a_choice_that_stands_is_said_in_the_run(tmp_path, model_dirs, corpus_dir, monkeypatch):
-    monkeypatch.setattr(lockin, "LONG", 4)
-    _, events = record(settings(model_dirs, corpus_dir, max_steps=24), tmp_path / "a")
-    due, streak, last = [], 0, None
-    for event in (e for e in events if e.kind == "step"):
-        streak, last = streak + 1 if event.selected == last else 1, event.selected
-        due += [event.step] * (streak == 4 and len(last) < 4)
-    said = [before.step for before, event in itertools.pairwise(events) if event.kind == "notice" and "locked in" in event.text]
-    assert said == due
-    assert due
-
-
-def test_positions_behind_the_paddings_number_are_none_to_read_at(model_dirs):
-    assert longest_input(tiny_model("roberta")) == 299
-    assert longest_input(tiny_model("bert")) == 256
-    assert longest_input(tiny_model("llama")) == 256
 
 
 def test_reports_hold_loss_rate_and_importance_and_lie_beside_the_checkpoints(tmp_path, model_dirs, corpus_dir, monkeypatch):

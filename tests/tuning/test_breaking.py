@@ -1,0 +1,62 @@
+"""What breaks a run: one sentence with what helps, and the best weights so far are kept."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from irtuning.errors import StudioError
+from irtuning.tuning import models, training
+from irtuning.tuning.card import read_origin
+from irtuning.tuning.training import train
+from tests.tuning.test_training import settings
+
+
+@pytest.mark.parametrize("where", ["from_pretrained", "test"])
+def test_memory_that_runs_out_anywhere_is_said_with_what_helps(tmp_path, model_dirs, corpus_dir, monkeypatch, where):
+    def full(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    if where == "test":
+        monkeypatch.setattr(training, "_test", full)
+    else:
+        monkeypatch.setattr(models.AutoModelForSequenceClassification, "from_pretrained", full)
+    with pytest.raises(StudioError, match="The memory ran out") as caught:
+        train(settings(model_dirs, corpus_dir, max_steps=1), output_dir=tmp_path / "adapter")
+    assert "smaller model" in caught.value.advice
+
+
+@pytest.mark.parametrize(("breaks", "says"), [
+    ("loss", "The loss is no number any more since step 9"), ("memory", "The memory ran out"), ("shapes", "Training broke with Runtime"),
+    ("weights", "What the model says is no number any more since step 12"), ("disk", "The disk is full"),
+])
+def test_what_breaks_the_training_leaves_the_best_weights_so_far(tmp_path, model_dirs, corpus_dir, monkeypatch, breaks, says):
+    held, events, prepare = [], [], training.prepare
+    monkeypatch.setattr(training, "prepare", lambda *asked: held.append(prepare(*asked)) or held[0])
+    errors = {
+        "memory": RuntimeError("CUDA out of memory"), "shapes": RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+        "disk": OSError(errno.ENOSPC, "No space left on device"),
+    }  # fmt: skip
+
+    def fails(*args):
+        raise errors[breaks]
+
+    def take(event):
+        events.append(event)
+        if event.kind == "step" and event.step == (12 if breaks == "weights" else 8):
+            if breaks in ("loss", "weights"):
+                head = next(p for name, p in held[0].model.named_parameters() if "modules_to_save" in name)
+                head.data.fill_(float("nan"))
+            else:
+                held[0].model.register_forward_pre_hook(fails)
+
+    with pytest.raises(StudioError, match=says):
+        train(settings(model_dirs, corpus_dir, max_steps=12), take, output_dir=tmp_path / "a")
+    (scored,) = [event.step for event in events if event.kind == "evaluated"]
+    assert scored < 8
+    assert read_origin(tmp_path / "a").step == scored
+    weights = load_file(tmp_path / "a" / "adapter_model.safetensors")
+    assert all(value.isfinite().all() for value in weights.values())
