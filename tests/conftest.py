@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,12 @@ WORDS = [
     "the", "a", "cat", "dog", "sat", "ran", "on", "under", "mat", "sofa", "was", "were",
     "very", "quickly", "however", "because", "it", "and", "big", "small", "red", "blue",
 ]  # fmt: skip
+
+
+def pytest_collection_finish(session):
+    """What stands by now stays: each Trainer has all of it looked through for garbage otherwise, half a second a training."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -177,6 +185,20 @@ def model_dirs(tmp_path_factory):
         return made[family]
 
     return folder
+
+
+@pytest.fixture
+def until():
+    """Waits until something holds; fails after some seconds."""
+
+    def wait(holds, seconds=20.0):
+        deadline = time.monotonic() + seconds
+        while not holds():
+            if time.monotonic() > deadline:
+                raise AssertionError("waited in vain")
+            time.sleep(0.02)
+
+    return wait
 
 
 @pytest.fixture

@@ -16,7 +16,11 @@ from types import MappingProxyType
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["irtuning.__main__", "irtuning.runs.conduct", "irtuning.runs.worker", "irtuning.classify", "sklearn.linear_model", "transformers"]
+    [
+        "irtuning.__main__", "irtuning.runs.conduct", "irtuning.runs.worker", "irtuning.classify", "sklearn.linear_model",
+        "sklearn.feature_extraction.text", "transformers.models.llama.modeling_llama", "transformers.models.bert.modeling_bert",
+        "tests.settled",
+    ]
 )
 
 
@@ -51,18 +55,23 @@ class Loaded:
         return self._process.exitcode
 
     def send_signal(self, number: int) -> None:
-        """Sends it a signal."""
-        os.kill(self.pid, number)
+        """Sends it a signal, if it has not ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
 
     @property
     def stdout(self) -> str:
         """What it has said so far."""
-        return (self._folder / "stdout").read_text()
+        return self._read("stdout")
 
     @property
     def stderr(self) -> str:
         """What it has complained of so far."""
-        return (self._folder / "stderr").read_text()
+        return self._read("stderr")
+
+    def _read(self, name: str) -> str:
+        path = self._folder / name
+        return path.read_text() if path.exists() else ""
 
 
 def loaded(*arguments: object, timeout: float = 120) -> subprocess.CompletedProcess:

@@ -72,7 +72,7 @@ def test_libraries_stay_in_their_place(path):
 def test_the_first_page_loads_without_torch():
     """Everything that app.py imports, and building the pages, loads none of the heavy libraries."""
     code = (
-        "import sys; sys.path.insert(0, '.'); import app; "
+        "import sys; sys.path.insert(0, '.'); import app; app.build_ui(app.build_studio()); "
         "print([m for m in ('torch', 'transformers', 'sklearn', 'datasets', 'peft') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)

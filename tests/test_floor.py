@@ -66,7 +66,6 @@ def test_rows_without_a_common_word_and_unusual_pairs_are_no_hindrance():
     assert np.isfinite(found).all()
 
 
-@pytest.mark.alone
 def test_it_learns_the_starter_corpus_in_seconds():
     corpus = load_corpus("starter")
     start = time.process_time()

@@ -15,6 +15,7 @@ import pytest
 from tests.command_line import ROOT, irtuning
 from tests.conftest import make_rows, write_jsonl
 from tests.fake_hub import fake_hub
+from tests.loaded import Loaded, loaded
 
 PAPERS_MODELS = {
     "llama3.1-8b": ("meta-llama/Llama-3.1-8B", 32),
@@ -51,7 +52,7 @@ def test_train_evaluate_and_classify_agree(tmp_path, small, corpus_dir, call):
     assert found["label"] == max(found["probabilities"], key=found["probabilities"].get)
 
     out = tmp_path / "out.jsonl"
-    many = irtuning("classify", "--adapter", answer["adapter_dir"], "--file", corpus_dir / "test.jsonl", "--output", out)
+    many = call("classify", "--adapter", answer["adapter_dir"], "--file", corpus_dir / "test.jsonl", "--output", out)
     assert many.returncode == 0, many.stderr
     assert len(out.read_text().splitlines()) == 24
 
@@ -97,7 +98,7 @@ def test_a_model_in_the_hubs_cache_is_on_this_machine(tmp_path, monkeypatch):
 
 
 def test_a_run_tells_its_progress_its_layers_and_its_figures(small, call):
-    done = irtuning("train", *small(logging_steps=2))
+    done = loaded("train", *small(logging_steps=2))
     assert done.returncode == 0, done.stderr
     assert "step 2/4" in done.stdout
     assert "step 3/4" not in done.stdout
@@ -107,6 +108,7 @@ def test_a_run_tells_its_progress_its_layers_and_its_figures(small, call):
     listed = call("runs", "--json")
     (row,) = [row for row in json.loads(listed.stdout)["runs"] if not row["recorded"]]
     assert (row["state"], row["model"]) == ("finished", "tiny-bert")
+    assert f"{row['run']:24} finished" in call("runs").stdout
     folder = Path(os.environ["IRTUNING_HOME"]) / row["run"]
     for name in ("config.json", "events.jsonl", "metrics.json"):
         assert str(folder.parent.parent) not in (folder / name).read_text()
@@ -116,6 +118,8 @@ def test_a_run_tells_its_progress_its_layers_and_its_figures(small, call):
     ("arguments", "status", "says"),
     [
         (["train", "--learning-rate", "nan"], 2, "Learning rate"),
+        (["train", "--resume", "nobody", "--seed", "1"], 2, "keeps its settings"),
+        (["classify", "--file", "x.csv", "--before", "a"], 2, "not both"),
         (["train", "--max-steps", "0"], 2, "Max steps"),
         (["train", "--batch-size", "16", "--per-device-train-batch-size", "3"], 2, "no multiple of 3"),
         (["train", "--tuning-method", "magic"], 2, "'ir', 'rst', 'ist'"),
@@ -150,7 +154,6 @@ def test_wrong_arguments_are_answered_in_one_sentence(call, arguments, status, s
         (["runs", "stop", "nobody"], 1, "no run called"),
         (["train", "--model-name", "~nobody/x"], 1, "no base model"),
         (["train", "--model-name", "nobody"], 1, "no base model"),
-        (["train", "--dataset-name", "nowhere.csv"], 1, "nowhere.csv"),
     ],
 )
 def test_a_process_ends_with_that_sentence_and_status(arguments, status, says):
@@ -198,55 +201,62 @@ def test_a_pair_that_is_none_is_refused(call, texts, says):
     assert says in done.stderr
 
 
+def test_a_corpus_that_is_nowhere_is_named_and_refused(tmp_path, small):
+    done = loaded("train", *small(dataset_name=tmp_path / "nowhere.csv"))
+    assert done.returncode == 1
+    assert "nowhere.csv" in done.stdout
+    assert str(tmp_path) not in done.stdout + done.stderr
+
+
 def test_a_corpus_of_one_class_is_refused(tmp_path, small):
     path = write_jsonl(tmp_path / "one.jsonl", [{**row, "label": "same"} for row in make_rows(30)])
-    done = irtuning("train", *small(dataset_name=path))
+    done = loaded("train", *small(dataset_name=path))
     assert done.returncode == 1
     assert "one label" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_saves_the_adapter_and_says_130(tmp_path, small, number):
-    child = subprocess.Popen(
-        [sys.executable, "-m", "irtuning", "train", *small(max_steps=4000, logging_steps=1, output_dir=tmp_path)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+def test_interrupted_it_saves_the_adapter_and_says_130(tmp_path, small, call, until, number):
+    arguments = ("train", *small(max_steps=4000, logging_steps=1, output_dir=tmp_path / "runs"))
+    said = tmp_path / "said"
+    if number == signal.SIGINT:
+        # As a person starts it.
+        with said.open("w") as stream:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "irtuning", *arguments], stdout=stream, stderr=stream, env={**os.environ, "PYTHONPATH": str(ROOT)}
+            )
+    else:
+        child = Loaded(*arguments)
     try:
-        for line in child.stdout:
-            if "step 3/" in line:
-                break
+        until(lambda: "step 3/" in (said.read_text() if said.exists() else child.stdout), 120)
         child.send_signal(number)
         asked = time.monotonic()
-        rest = child.stdout.read()
-        assert child.wait(timeout=20) == 130, rest
+        assert child.wait(timeout=20) == 130
         assert time.monotonic() - asked < 10
     finally:
-        child.kill()
-    (adapter,) = tmp_path.glob("*/adapter/adapter_model.safetensors")
-    assert "its adapter is saved" in rest
-    done = irtuning("classify", "--adapter", adapter.parent, "--before", "the cat", "--after", "the dog")
+        child.send_signal(signal.SIGKILL)
+    (adapter,) = (tmp_path / "runs").glob("*/adapter/adapter_model.safetensors")
+    assert "its adapter is saved" in (said.read_text() if said.exists() else child.stdout)
+    done = call("classify", "--adapter", adapter.parent, "--before", "the cat", "--after", "the dog")
     assert done.returncode == 0, done.stderr
 
 
-def test_a_second_run_on_a_store_waits_and_says_for_which(tmp_path, small):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "IRTUNING_HOME": str(tmp_path / "shared")}
-    command = [sys.executable, "-m", "irtuning", "train"]
-    first = subprocess.Popen(
-        [*command, *small(max_steps=4000, logging_steps=1)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-    )
+def test_a_second_run_on_a_store_waits_and_says_for_which(tmp_path, small, until):
+    shared = {"IRTUNING_HOME": str(tmp_path / "shared")}
+    first = Loaded("train", *small(max_steps=4000, logging_steps=1), environment=shared)
     try:
-        name = next(line for line in first.stdout if "step 1/" in line).split()[0]
-        second = subprocess.Popen([*command, *small()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+        until(lambda: "step 1/" in first.stdout, 120)
+        name = next(line for line in first.stdout.splitlines() if "step 1/" in line).split()[0]
+        second = Loaded("train", *small(), environment=shared)
         try:
-            assert name in next(line for line in second.stdout if "waits" in line)
+            until(lambda: "waits" in second.stdout, 60)
+            assert name in next(line for line in second.stdout.splitlines() if "waits" in line)
             first.send_signal(signal.SIGINT)
-            first.stdout.read()
-            rest = second.stdout.read()
-            assert second.wait(timeout=60) == 0, rest
+            assert second.wait(timeout=60) == 0, second.stdout + second.stderr
         finally:
-            second.kill()
+            second.send_signal(signal.SIGKILL)
     finally:
-        first.kill()
+        first.send_signal(signal.SIGKILL)
 
 
 PAPERS_COMMAND = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -168,22 +167,17 @@ def test_enough_steps_for_all_that_the_steady_way_does():
     assert round(0.3 * steps) >= 25
 
 
-def test_the_command_line_on_a_cpu(tmp_path):
+def test_the_command_line_on_a_cpu(tmp_path, monkeypatch, capsys):
     corpus = write_jsonl(tmp_path / "corpus.jsonl", make_rows(120))
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.gpu", str(corpus), "--device", "cpu", "--shape", "tiny",
-         "--methods", "full,ir,steady", "--rows", "16",
-         "--batch-size", "4", "--steps", "3", "--warmup", "1", "--no-use-instruction", "--profile"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert gpu.ON_A_CPU in done.stdout
-    assert done.stdout.count("costliest operations of 5 steps of") == 3
-    found = json.loads(done.stdout.splitlines()[-1])
+    monkeypatch.setattr(sys, "argv", [
+        "gpu", str(corpus), "--device", "cpu", "--shape", "tiny", "--methods", "full,ir,steady", "--rows", "16",
+        "--batch-size", "4", "--steps", "3", "--warmup", "1", "--no-use-instruction", "--profile",
+    ])  # fmt: skip
+    gpu.main()
+    said = capsys.readouterr().out
+    assert gpu.ON_A_CPU in said
+    assert said.count("costliest operations of 5 steps of") == 3
+    found = json.loads(said.splitlines()[-1])
     rows = {row["what"]: row for row in found["results"]}
     assert set(rows) == {"full", "ir", "steady, at first", "steady, settled", "steady, kept"}
     assert found["skipped"] == []
@@ -198,7 +192,7 @@ def test_the_command_line_on_a_cpu(tmp_path):
         assert 0 < row["tflops"] <= row["tflops_with_padding"]
         assert row["tokens_per_s"] > 0
         assert row["peak_memory_mib"] > 0
-    assert str(tmp_path) not in done.stdout
+    assert str(tmp_path) not in said
 
 
 def test_an_unknown_method_is_told_with_status_2(monkeypatch, capsys):

@@ -18,8 +18,9 @@ import pytest
 from irtuning.runs.process import is_alive, read_process
 from tests.browser.pages import PATIENCE, ROOT, expect, start, visiting
 from tests.command_line import guarded
+from tests.pace import slowness
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.alone]
 
 
 class Studio:
@@ -105,9 +106,10 @@ def test_the_default_run_from_start_to_a_classified_pair(studio, visit):
     expect(badge(page)).to_have_text("finished", timeout=240_000)
     took = time.monotonic() - began
     print(f"first cell {first_cell:.1f} s, whole run {took:.1f} s")
-    # Twice the figures to reach (20 s, a minute), and more: a shared machine is no place for tight clocks.
-    assert first_cell < 40
-    assert took < 180
+    # Twice the figures to reach (20 s, a minute) on a machine of that kind: a shared one is no place for tight clocks.
+    slower = slowness()
+    assert first_cell < 40 * slower
+    assert took < 120 * slower
     metrics = json.loads((studio.home / run / "metrics.json").read_text())
     ending = studio.events(run)[-1]
     assert ending["kind"] == "finished"
@@ -169,7 +171,7 @@ def test_a_run_outlives_pages_and_the_app_and_stops_when_asked(studio, visit):
 def test_a_run_whose_process_died_with_the_app_is_lost_and_the_next_one_starts(studio, visit):
     page = visit()
     run = start(page, "3000")
-    expect(page.locator("#live")).to_contain_text(re.compile(r"step [1-9]\d* of 3"), timeout=90_000)
+    expect(badge(page)).to_have_text("running", timeout=PATIENCE)
     queued = start(page, "2")
     page.close()
     studio.kill()
@@ -179,4 +181,4 @@ def test_a_run_whose_process_died_with_the_app_is_lost_and_the_next_one_starts(s
     expect(badge(page)).to_have_text("lost", timeout=PATIENCE)
     expect(page.locator("#live")).to_contain_text("again", timeout=PATIENCE)  # the advice
     page.goto(f"{studio.address}?page=train&run={queued}")
-    expect(badge(page)).to_have_text("finished", timeout=180_000)
+    expect(badge(page)).to_have_text("running", timeout=PATIENCE)

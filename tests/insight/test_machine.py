@@ -34,10 +34,10 @@ def test_no_answer_is_none_and_nobody_waits_for_ever(code):
 
 
 def test_start_returns_at_once_and_a_slow_process_is_ended():
-    probe = MachineProbe(saying("import time; time.sleep(60)"), timeout_seconds=0.5)
+    probe = MachineProbe(saying("import time; time.sleep(60)"), timeout_seconds=2.0)
     began = time.monotonic()
     probe.start()
-    assert time.monotonic() - began < 0.3
+    assert time.monotonic() - began < 1.5
     assert probe.wait(20) is None
     assert time.monotonic() - began < 20
 

@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -45,20 +44,6 @@ def launcher_of(store):
     yield make
     for launcher in made:
         launcher.close()
-
-
-@pytest.fixture
-def until():
-    """Waits until something holds; fails after some seconds."""
-
-    def wait(holds, seconds=20.0):
-        deadline = time.monotonic() + seconds
-        while not holds():
-            if time.monotonic() > deadline:
-                raise AssertionError("waited in vain")
-            time.sleep(0.02)
-
-    return wait
 
 
 @pytest.fixture

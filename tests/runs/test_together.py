@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -24,23 +23,18 @@ from tests.conftest import make_rows, write_jsonl
 from tests.loaded import Loaded
 
 ROOT = Path(__file__).parents[2]
-TWO = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port"]
 
 
-def launch(port: int, *arguments) -> subprocess.Popen:
-    """Two processes as torchrun starts them."""
-    return subprocess.Popen(
-        [*TWO, str(port), "-m", "irtuning", "train", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-    )
+def free_port() -> int:
+    """One that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
-def as_launched(count: int, port: int, *arguments) -> list[Loaded]:
+def as_launched(count: int, *arguments) -> list[Loaded]:
     """So many processes that are told what torchrun would tell them."""
-    told = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    told = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)} for rank in range(count)]
     return [Loaded("train", *arguments, environment={**told, **(rank if count > 1 else {})}) for rank in ranks]
 
@@ -84,10 +78,9 @@ def test_two_processes_train_as_one(rule, tmp_path, model_dirs, corpus):
     alone = list(RULES[rule])
     if "--per-device-train-batch-size" in alone:
         alone[-1] = 4
-    port = 29_501 + list(RULES).index(rule)
     runs = [
-        *as_launched(1, port, *flags, *alone, "--output-dir", tmp_path / "one"),
-        *as_launched(2, port, *flags, *RULES[rule], "--output-dir", tmp_path / "two"),
+        *as_launched(1, *flags, *alone, "--output-dir", tmp_path / "one"),
+        *as_launched(2, *flags, *RULES[rule], "--output-dir", tmp_path / "two"),
     ]
     for run in runs:
         assert run.wait(240) == 0, run.stderr
@@ -126,7 +119,7 @@ def test_accelerate_launches_processes_that_each_train_the_same_layers(tmp_path,
     done = subprocess.run(
         [
             *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"),
-            *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "29515"),
+            *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(free_port())),
             *map(str, (tmp_path / "noting.py", tmp_path / "chosen", "train", "--model-name", model_dirs("llama"))),
             *map(str, ("--dataset-name", corpus, "--max-steps", 8, "--batch-size", 8, "--max-length", 64)),
             *map(str, ("--tuning-method", "rst", "--warmup-steps", 1, "--output-dir", tmp_path / "runs")),
@@ -143,26 +136,22 @@ def test_accelerate_launches_processes_that_each_train_the_same_layers(tmp_path,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", ["ir", "ist"])
-def test_two_processes_that_were_killed_go_on_as_if_undisturbed(rule, tmp_path, model_dirs, corpus):
+def test_two_processes_that_were_killed_go_on_as_if_undisturbed(rule, tmp_path, model_dirs, corpus, until):
     flags = [
         *("--model-name", model_dirs("llama"), "--dataset-name", corpus, "--max-steps", 40, "--batch-size", 8),
         *("--max-length", 64, "--warmup-steps", 2, "--save-steps", 4, "--learning-rate", 0.005, *RULES[rule]),
     ]
-    port = {"ir": 29_517, "ist": 29_521}[rule]
-    whole = as_launched(2, port, *flags, "--output-dir", tmp_path / "whole")
+    whole = as_launched(2, *flags, "--output-dir", tmp_path / "whole")
     assert [process.wait(240) for process in whole] == [0, 0], whole[0].stderr
-    killed = as_launched(2, port + 1, *flags, "--output-dir", tmp_path / "killed")
+    killed = as_launched(2, *flags, "--output-dir", tmp_path / "killed")
     store = RunStore(tmp_path / "killed")
-    deadline = time.time() + 120
-    while time.time() < deadline and not any(row["step"] >= 13 for row in store.list()):
-        time.sleep(0.02)
+    until(lambda: any(row["step"] >= 13 for row in store.list()), 120)
     (name,) = [row["run"] for row in store.list() if row["step"] >= 13]
-    killed[0].send_signal(signal.SIGKILL)
-    with contextlib.suppress(ProcessLookupError):  # the other may have missed it by now
-        killed[1].send_signal(signal.SIGKILL)
+    for process in killed:
+        process.send_signal(signal.SIGKILL)
     assert killed[0].wait(20) == -signal.SIGKILL
     killed[1].wait(20)
-    again = as_launched(2, port + 2, "--resume", store.path(name))
+    again = as_launched(2, "--resume", store.path(name))
     assert [process.wait(240) for process in again] == [0, 0], again[0].stderr
     assert [e["kind"] for e in store.all_events(name)].count("resumed") == 1
     expected, steps = steps_of(tmp_path / "whole"), steps_of(tmp_path / "killed")
@@ -172,18 +161,16 @@ def test_two_processes_that_were_killed_go_on_as_if_undisturbed(rule, tmp_path, 
 
 
 @pytest.mark.slow
-def test_a_stop_ends_all_processes_with_the_adapter_kept(tmp_path, model_dirs, corpus):
-    run = launch(
-        29_511, "--model-name", model_dirs("llama"), "--dataset-name", corpus, "--max-steps", 50_000,
+def test_a_stop_ends_all_processes_with_the_adapter_kept(tmp_path, model_dirs, corpus, until):
+    both = as_launched(
+        2, "--model-name", model_dirs("llama"), "--dataset-name", corpus, "--max-steps", 50_000,
         "--batch-size", 8, "--max-length", 64, "--output-dir", tmp_path / "runs",
     )  # fmt: skip
     store = RunStore(tmp_path / "runs")
-    deadline = time.time() + 120
-    while time.time() < deadline and not any(row["step"] for row in store.list()):
-        time.sleep(0.2)
+    until(lambda: any(row["step"] for row in store.list()), 120)
     name = store.list()[0]["run"]
     store.request_stop(name)
-    run.communicate(timeout=120)
+    assert [process.wait(120) for process in both] == [130, 130]
     assert store.state(name) == "stopped"
     assert (store.path(name) / "adapter" / "adapter_model.safetensors").is_file()
 
@@ -191,7 +178,7 @@ def test_a_stop_ends_all_processes_with_the_adapter_kept(tmp_path, model_dirs, c
 @pytest.mark.slow
 def test_what_cannot_be_shared_out_ends_all_processes_in_one_sentence(tmp_path, model_dirs, corpus):
     first, second = as_launched(
-        2, 29_513, "--model-name", model_dirs("llama"), "--dataset-name", corpus, "--batch-size", 7, "--output-dir", tmp_path / "r",
+        2, "--model-name", model_dirs("llama"), "--dataset-name", corpus, "--batch-size", 7, "--output-dir", tmp_path / "r",
     )  # fmt: skip
     assert first.wait(120) == second.wait(120) == 1
     assert "A batch of 7 cannot be shared out to 2 processes." in first.stdout

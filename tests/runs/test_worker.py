@@ -27,3 +27,23 @@ def test_what_broke_is_kept_in_the_runs_folder_and_not_shown(store, model_dirs, 
     assert "worker.log" in ending["advice"]
     assert "mat1 and mat2" in (store.path(run) / "worker.log").read_text()
     assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_a_second_interruption_ends_it_at_once_and_says_so(store, small, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(conduct, "conduct", interrupted)
+    monkeypatch.setattr(StopSignal, "listen", lambda self: None)
+    run = store.create(small)
+    assert work(store.path(run)) == 130
+    assert "at once" in store.all_events(run)[-1]["what"]
+
+
+def test_the_first_signal_asks_and_the_second_interrupts(tmp_path):
+    asked = StopSignal(tmp_path)
+    assert not asked()
+    asked._on_signal(2, None)
+    assert asked()
+    with pytest.raises(KeyboardInterrupt):
+        asked._on_signal(2, None)

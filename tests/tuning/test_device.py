@@ -1,7 +1,3 @@
-import json
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -16,21 +12,14 @@ def test_auto_takes_bfloat16_only_where_it_is_computed_in():
     assert device.name.endswith(("core", "cores"))
 
 
-def test_a_device_that_is_not_there_is_refused():
-    import torch
-
-    if not torch.cuda.is_available():
-        with pytest.raises(ConfigError, match="no cuda device"):
-            choose_device("cuda")
+def test_a_device_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ConfigError, match="no cuda device"):
+        choose_device("cuda")
 
 
 def test_memory_is_measured():
     assert 50 < memory_mib("cpu") <= peak_memory_mib("cpu") * 1.05
-
-
-def test_it_describes_itself_as_json():
-    done = subprocess.run([sys.executable, "-m", "irtuning.tuning.device"], capture_output=True, text=True, timeout=120)
-    assert {"device", "name", "dtype", "cores", "memory_gib", "gpu_memory_gib"} == set(json.loads(done.stdout))
 
 
 def test_another_error_is_not_taken_for_one_of_memory():

@@ -98,7 +98,6 @@ def test_an_open_model_is_found_with_three_requests(hub):
     assert "HEAD /" in asked
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(("name", "says", "advises"), REFUSED)
 def test_what_the_hub_does_not_give_is_said_within_ten_seconds(hub, name, says, advises):
     what, advice, seconds = hub[0][name]
