@@ -117,9 +117,9 @@
     const source = button.closest(".ir-snippet, .ir-bring")?.querySelector("code");
     if (!source) return;
     await copy(source.textContent);
-    const before = button.textContent;
+    button.dataset.label ??= button.textContent;
     button.textContent = "Copied";
-    setTimeout(() => (button.textContent = before), 1500);
+    setTimeout(() => (button.textContent = button.dataset.label), 1500);
   });
 
   document.addEventListener("keydown", (event) => {
@@ -162,10 +162,14 @@
     const sync = () => {
       for (const input of element.querySelectorAll("input")) input.checked = input.value === props.value;
     };
-    element.addEventListener("change", (event) => {
-      if (!event.target.matches("input")) return;
-      props.value = event.target.value;
-      trigger("select", { preset: props.value });
+    const choose = (value) => {
+      props.value = value;
+      trigger("select", { preset: value });
+    };
+    element.addEventListener("change", (event) => event.target.matches("input") && choose(event.target.value));
+    // The chosen one again, for its settings: a radio that is on does not change.
+    element.addEventListener("click", (event) => {
+      if (event.target.matches("input") && event.target.value === props.value) choose(props.value);
     });
     watch(["value", "cards"], sync);
     sync();
@@ -192,7 +196,7 @@
     const list = node("div", "ir-waiting-list");
     list.setAttribute("aria-live", "polite");
     element.replaceChildren(list);
-    let seen = "", busy = false, timer = 0;
+    let seen = "", busy = false, timer = 0, trouble = "";
 
     function row(entry) {
       const line = node("div", "ir-waiting-row");
@@ -207,7 +211,14 @@
         cancel.setAttribute("aria-label", "Cancel " + entry.name);
         cancel.addEventListener("click", async () => {
           cancel.disabled = true;
-          await server.cancel(entry.run);
+          let answer;
+          try {
+            answer = await server.cancel(entry.run);
+          } catch {
+            answer = { error: "The app does not answer: the run was not cancelled." };
+          }
+          trouble = answer?.error || "";
+          seen = ""; // drawn anew, whatever came of it
           ask();
         });
         line.append(cancel);
@@ -230,6 +241,8 @@
               list.append(node("h3", "ir-heading", "Waiting"));
               list.append(...entries.map(row));
             }
+            if (trouble) list.append(node("div", "ir-note ir-warning", trouble));
+            trouble = "";
           }
         } catch { /* the app is away for a moment; the next look tells */ }
         busy = false;

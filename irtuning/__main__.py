@@ -9,6 +9,7 @@ from __future__ import annotations
 import json as jsonlib
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -46,8 +47,10 @@ def train(
     Parameters
     ----------
     preset
-        A starting point; flags that are given win over it. steady goes with any model: all layers train in the first steps,
-        then the most important within a budget of time, and what comes out of the others is kept.
+        A starting point; flags that are given win over it. thirty-seconds (the default): MiniLM on the starter corpus; real-llm:
+        SmolLM2-135M on it; paper: Llama 3.1 8B on IteraTeR with the paper's settings. steady goes with any model and saves time:
+        all layers train in the first steps, then the most important within a budget of time, and what comes out of the layers
+        below them is kept.
     output_dir
         Make the run's folder inside this one instead of the store's.
     resume
@@ -110,11 +113,12 @@ def classify(
     file
         A .jsonl, .csv, .tsv or .xlsx file with the columns before and after.
     output
-        Where to write the file's rows with their labels: .jsonl, or .csv. A row that was not revised keeps its place, without one.
+        Where to write the file's rows with their labels: .jsonl, or .csv, in which a text that a spreadsheet would compute gets an
+        apostrophe before it. A row that was not revised keeps its place, without a label.
     before_column
-        The file's column of the text before, where it is not called so.
+        The file's column of the text before; unset: `before` or another usual name.
     after_column
-        The file's column of the text after, where it is not called so.
+        The file's column of the text after; unset: `after` or another usual name.
     json
         Answer as JSON; of a file without --output, one object a row.
     """
@@ -125,7 +129,7 @@ def classify(
 
     if file is None:
         if output or before_column or after_column:
-            raise ConfigError("--output, --before-column and --after-column go with --file.", "Name one, or leave them away.")
+            raise ConfigError("--output, --before-column and --after-column go with --file.", "Name one, or leave them out.")
         pair = refuse_unnamed(before, after)
         check_pair(*pair)  # before the seconds that loading a model takes
         name, classifier = _open_adapter(adapter, base)
@@ -173,6 +177,14 @@ def evaluate(
         A folder in checkpoints/, a run's id or a path; the shipped adapter by default.
     base
         The folder of its base model, where that was a local one and the adapter lies in no run of this machine.
+    before_column
+        The corpus's column of the text before; unset: `before` or another usual name.
+    after_column
+        The corpus's column of the text after; unset: `after` or another usual name.
+    label_column
+        The corpus's column of the intention; unset: `label` or another usual name.
+    doc_column
+        The corpus's column of the document or writer; unset: one that is called so; '' for none.
     json
         Answer as JSON.
     """
@@ -242,6 +254,10 @@ def main(arguments: list[str]) -> int:
     """Runs one command; its exit status."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal that cannot show a sign gets another one for it.
+            stream.reconfigure(errors="replace")
     try:
         return app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
     except cyclopts.CycloptsError as error:
@@ -258,9 +274,18 @@ def main(arguments: list[str]) -> int:
         print("Interrupted.", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read the output has enough, as `| head` has; Python would complain once more at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output has enough, as `| head` has.
         return 0
+    finally:
+        _let_go()
+
+
+def _let_go() -> None:
+    """Python would complain at its exit of an output that nobody reads any more."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ Imports no torch until the first pair comes, so that a page can name adapters at
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irtuning.catalogue import MODELS
-from irtuning.errors import ConfigError, CorpusError, ModelError
+from irtuning.errors import BREAKS, ConfigError, CorpusError, ModelError
 from irtuning.paths import existing
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Classifier:
         if not named and entry is None and "/" not in self.origin.model_name and existing(self.origin.model_name) is None:
             raise ModelError(
                 f"The adapter was trained on a local model, {self.origin.model_name!r}, and does not know where that lies.",
-                "Name its folder as the base.",
+                "Name that folder: --base FOLDER on the command line, base= in Python.",
             )
         weights = find_weights(
             named or self.origin.model_name,
@@ -77,16 +78,17 @@ class Classifier:
             if self.origin.bits and not bits
             else ""
         )
-        model = load_model(
-            weights,
-            self._tokenizer,
-            self.labels,
-            dtype=self._device.torch_dtype,
-            device=self._device.torch_device,
-            seed=0,
-            bits=bits,
-        )
-        self._model = load_adapter(model, folder)
+        with _in_memory():
+            model = load_model(
+                weights,
+                self._tokenizer,
+                self.labels,
+                dtype=self._device.torch_dtype,
+                device=self._device.torch_device,
+                seed=0,
+                bits=bits,
+            )
+            self._model = load_adapter(model, folder)
 
     @property
     def device(self) -> str:
@@ -111,6 +113,8 @@ class Classifier:
 
         for before, after in pairs:
             check_pair(before, after)
+        if not pairs:
+            return []
         probabilities, cut = self.probabilities(pairs)
         answers = []
         for row, was_cut in zip(probabilities, cut, strict=True):
@@ -139,9 +143,10 @@ class Classifier:
         from irtuning.tuning.tokens import tokenise
 
         rows, cut = tokenise(pairs, self._encoding, self._tokenizer)
-        logits = predict_logits(
-            self._model, rows, pad_token_id=self._tokenizer.pad_token_id, dtype=self._device.torch_dtype
-        )
+        with _in_memory():
+            logits = predict_logits(
+                self._model, rows, pad_token_id=self._tokenizer.pad_token_id, dtype=self._device.torch_dtype
+            )
         return logits, cut
 
     def logits_without_layers(self, pairs: Sequence[tuple[str, str]]) -> tuple[np.ndarray, np.ndarray]:
@@ -151,9 +156,29 @@ class Classifier:
         from irtuning.tuning.tokens import tokenise
 
         rows, _ = tokenise(pairs, self._encoding, self._tokenizer)
-        return logits_without_layers(
-            self._model, rows, pad_token_id=self._tokenizer.pad_token_id, dtype=self._device.torch_dtype
-        )
+        with _in_memory():
+            return logits_without_layers(
+                self._model, rows, pad_token_id=self._tokenizer.pad_token_id, dtype=self._device.torch_dtype
+            )
+
+
+@contextmanager
+def _in_memory() -> Iterator[None]:
+    """Raises memory that runs out in here as a sentence.
+
+    Raises:
+        ModelError: it ran out.
+    """
+    from irtuning.tuning.device import out_of_memory
+
+    try:
+        yield
+    except BREAKS as error:
+        if not out_of_memory(error):
+            raise
+        raise ModelError(
+            "The memory ran out.", "End what else uses it, such as a run that trains, or choose an adapter of a smaller model."
+        ) from error
 
 
 def _private_model_path(adapter: Path) -> str | None:
@@ -188,10 +213,11 @@ def evaluate(classifier: Classifier, dataset_name: str, columns: Columns) -> dic
     Raises:
         CorpusError: the corpus cannot be read, or none of its labels is one of the classifier's.
     """
-    from irtuning.revisions.corpora import load_test
+    from irtuning.revisions.corpora import Columns, load_test
     from irtuning.tuning.metrics import score
 
-    revisions, which = load_test(dataset_name, columns, classifier.origin.corpus_fingerprint)
+    origin = classifier.origin
+    revisions, which = load_test(dataset_name, columns, origin.corpus_fingerprint, Columns(**origin.columns))
     known = [r for r in revisions if r.label in classifier.labels]
     if not known:
         raise CorpusError(

@@ -15,6 +15,8 @@ from irtuning.revisions.corpora import Revision
 from irtuning.revisions.encoding import check_pair
 
 FORMATS = (".csv", ".jsonl")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What begins a formula in a spreadsheet."""
 COLUMNS = ("before", "after", "label", "probability")
 
 
@@ -79,19 +81,28 @@ def check_output(output: Path, source: Path) -> None:
 def write_table(rows: Sequence[dict[str, Any]], output: Path | None, *, as_json: bool) -> None:
     """Writes rows as the file is called: CSV, or JSON lines with all probabilities; without one to standard output, as asked.
 
+    In CSV a text that a spreadsheet would compute has an apostrophe before it; JSON lines hold texts as they are.
+
     Raises:
         ConfigError: the file cannot be written.
     """
     try:
-        with output.open("w", encoding="utf-8", newline="") if output else nullcontext(sys.stdout) as stream:
-            if as_json if output is None else output.suffix.lower() == ".jsonl":
+        lines = as_json if output is None else output.suffix.lower() == ".jsonl"
+        # With its mark at the beginning, spreadsheets know UTF-8.
+        encoding = "utf-8" if lines else "utf-8-sig"
+        with output.open("w", encoding=encoding, newline="") if output else nullcontext(sys.stdout) as stream:
+            if lines:
                 stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             else:
                 writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore")
                 writer.writeheader()
-                writer.writerows(rows)
+                writer.writerows({name: _no_formula(value) for name, value in row.items()} for row in rows)
     except BrokenPipeError:
         raise
     except OSError as error:
         where = f"{str(output)!r}" if output else "Standard output"
         raise ConfigError(f"{where} cannot be written ({error.strerror}).", "Name another --output.") from error
+
+
+def _no_formula(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -45,6 +45,11 @@ INSTEAD_OF: dict[str, dict[str, Any]] = {
 }
 """Option -> options that it takes the place of, with the values that ask for nothing else."""
 
+RESTING = 10
+"""Steps for which layers must have rested before what comes out of them is worth keeping."""
+WHOLE_EVERY = 4
+"""With a budget, all layers train once in so many steps where nothing else is said."""
+
 NEUTRAL = {"refresh_every": 0, "cache_prefix": False, "explore": 0.0, "relative_to": "nothing", "selection_unit": "layer"}
 """Values that ask for nothing."""
 
@@ -62,17 +67,22 @@ def fault(values: Mapping[str, Any]) -> str | None:
         return f"{values['importance_metric_name']} importance is measured for whole layers: set selection unit to layer"
     if _set(values, "settle_after") and values.get("budget") is None:
         return "settle after needs a budget for the steps that follow: set budget below 1, e.g. 0.67"
+    if _set(values, "cache_prefix") and (every := _whole_step_every(values)) and every <= RESTING:
+        return (
+            f"cache prefix finds no layers that rest for more than {RESTING} steps where all train every {every}: "
+            f"{'set settle after, too' if values.get('budget') is not None else 'set refresh every higher'}, or leave it out"
+        )
     for option, others in INSTEAD_OF.items():
         for name, usual in others.items():
             if values.get(option) is not None and values.get(name) not in (None, usual):
-                return f"{_words(name)} is not used with {_words(option)}: leave one away"
+                return f"{_words(name)} is not used with {_words(option)}: leave one out"
     if values.get("encoding") is not None and (values.get("use_instruction") or values.get("instruction")):
-        return "an encoding is for pairs without an instruction, and one is used here: leave one away"
+        return "an encoding is for pairs without an instruction, and one is used here: leave one out"
     if text := values.get("instruction"):
         if "{marked}" not in text and ("{before}" not in text or "{after}" not in text):
             return "an instruction needs the fields {before} and {after}, or {marked}"
         if values.get("use_instruction") is False:
-            return "an instruction of your own is given, and use instruction is switched off: leave one away"
+            return "an instruction of your own is given, and use instruction is switched off: leave one out"
     if values.get("load_8bit") and values.get("load_4bit"):
         return "a model is loaded in 8 bit or in 4 bit, not both"
     if values.get("tuning_method") == "fixed" and values.get("layers") is None:
@@ -95,6 +105,13 @@ def applicable(values: Mapping[str, Any], given: Collection[str]) -> dict[str, A
         if values.get(chooser) is not None and values[chooser] not in readers
     }
     return {name: value for name, value in values.items() if name in given or name not in unread}
+
+
+def _whole_step_every(values: Mapping[str, Any]) -> int:
+    """Once in how many steps all layers train; 0 where that does not come again and again."""
+    if values.get("settle_after") is not None:
+        return 0
+    return values.get("refresh_every") or (WHOLE_EVERY if values.get("budget") is not None else 0)
 
 
 def _set(values: Mapping[str, Any], name: str) -> bool:

@@ -30,8 +30,8 @@ class RunConfig(BaseModel):
     )
     importance_metric_name: Literal["gradient", "cosine", "weight"] | None = Field(
         None,
-        description="What makes a layer important: the norms of its adapters' gradients, how little it turns the hidden "
-        "states (cosine), or the norm of its attention's output projection (weight).",
+        description="What makes a layer important: gradient, the norms of its adapters' gradients; cosine, how much it turns "
+        "the hidden states that pass through it; weight, the norm of its attention's output projection, which never changes.",
     )
     tuning_method: Literal["ir", "rst", "ist", "full", "lisa", "top-k", "fixed"] | None = Field(
         None,
@@ -42,13 +42,19 @@ class RunConfig(BaseModel):
     selection_unit: Literal["layer", "block", "module"] | None = Field(
         None, description="What is chosen: whole layers, attention and MLP apart, or each adapted module."
     )
-    split_num: int | None = Field(None, ge=1, le=2, description="How many times the layers are split (ir).")
+    split_num: int | None = Field(
+        None, ge=1, le=2, description="How often the layers are split (ir): 2 splits the important ones once more."
+    )
     boundary: Literal["reference", "exact"] | None = Field(
         None,
-        description="Where the split falls: reference trains one layer more than the variance's minimum, exact does not.",
+        description="Where the layers are split (ir): exact at the least variance, reference one layer off, as the paper's code does "
+        "(one more trains; by cosine one fewer).",
     )
     layer_count: int | None = Field(
-        None, ge=1, le=100_000, description="How many units train in a step (rst, ist, lisa, top-k); unset: the method's own share."
+        None,
+        ge=1,
+        le=100_000,
+        description="How many units train in a step; unset: an eighth (rst, lisa), a quarter (ist) or half (top-k) of them.",
     )
     layers: str | None = Field(
         None,
@@ -58,7 +64,7 @@ class RunConfig(BaseModel):
     )
     lisa_interval: int | None = Field(None, ge=1, description="Steps that a draw of layers is kept (lisa).")
     refresh_every: int | None = Field(
-        None, ge=0, description="Train and measure all units every so many steps (ir, top-k); 0: never."
+        None, ge=0, description="Train and measure all units every so many steps (ir, top-k); 0: never, with a budget every fourth step."
     )
     relative_to: Literal["nothing", "own-mean", "weight-norm", "parameters"] | None = Field(
         None,
@@ -72,7 +78,8 @@ class RunConfig(BaseModel):
         None,
         gt=0,
         lt=1,
-        description="Share of a full step's time that a step may take on average (ir): low layers then train in some steps.",
+        description="Time that a step may take on average, as a share of one that trains all layers (ir), e.g. 0.7. Every fourth step, "
+        "or every refresh-every, trains all; those between train the most important that fit.",
     )
     settle_after: Finite | None = Field(
         None,
@@ -81,7 +88,9 @@ class RunConfig(BaseModel):
         description="Share of the run in which all units train and are measured; then the budget's best stay chosen (ir with budget).",
     )
     cache_prefix: bool | None = Field(
-        None, description="Keep what comes out of low layers that rest for long, and skip them for rows seen before."
+        None,
+        description="Keep, in up to 2 GiB of memory, what comes out of the lowest layers once they have rested for ten steps (at "
+        "once with fixed or settle-after), so that rows seen before skip them.",
     )
     use_instruction: bool | None = Field(
         None, description="Put the pair into an instruction that names the possible intentions."
@@ -90,11 +99,13 @@ class RunConfig(BaseModel):
         None,
         min_length=1,
         max_length=4000,
-        description="Your own instruction, with {before} and {after}, and {labels} for the possible intentions.",
+        description="Your own instruction, with {before} and {after}, or {marked} for the text once with its changes marked; {labels} "
+        "stands for the intentions.",
     )
     encoding: Literal["marked", "pair", "text"] | None = Field(
         None,
-        description="Input without an instruction: marked is the text once with its changes marked, pair and text give both texts.",
+        description="Input without an instruction: marked is the text once with its changes marked, pair both texts as the tokenizer "
+        "joins two, text both in one text.",
     )
     max_length: int | None = Field(
         None, ge=1, le=8192, description="Longest input in tokens; a longer pair is cut around its change."
@@ -106,7 +117,9 @@ class RunConfig(BaseModel):
     bottleneck_width: int | None = Field(None, ge=1, le=8192, description="Width of the bottleneck adapters.")
     lora_dropout: Finite | None = Field(None, ge=0, lt=1, description="Dropout before the LoRA adapters, a fraction.")
     warmup_steps: int | None = Field(
-        None, ge=0, description="Steps in which the learning rate rises from 0; unset: an eighth of the run, at most 100."
+        None,
+        ge=0,
+        description="Steps in which the learning rate rises from 0; unset: an eighth of the run, at most 100; the paper's models: 100.",
     )
     batch_size: int | None = Field(None, ge=1, le=4096, description="Pairs a step: per-device size times accumulation.")
     per_device_train_batch_size: int | None = Field(None, ge=1, description="Pairs a device takes at once.")
@@ -127,7 +140,9 @@ class RunConfig(BaseModel):
     max_grad_norm: Finite | None = Field(
         None, ge=0, description="Gradients are clipped to this L2 norm, after they were measured; 0: not clipped."
     )
-    logging_steps: int | None = Field(None, ge=1, description="Steps between two progress lines on the terminal.")
+    logging_steps: int | None = Field(
+        None, ge=1, description="Steps between two progress lines on the terminal, and between two reports (report-to)."
+    )
     save_steps: int | None = Field(
         None, ge=0, description="Steps between two checkpoints to resume from; 0: none are written."
     )

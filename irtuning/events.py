@@ -19,7 +19,7 @@ class _Event(BaseModel):
 
     time: float = 0.0
     started: str | None = None
-    """Wall-clock start (ISO 8601, UTC): on the first event of a run only."""
+    """Wall-clock start (ISO 8601, UTC): on the first event of a run; on `resumed` that of a run without the pause."""
 
 
 class Phase(_Event):

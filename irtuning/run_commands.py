@@ -71,7 +71,7 @@ def delete(run: str) -> int:
 
 @runs_app.command
 def ablate(run: str, *, json: Annotated[bool, Parameter(negative=())] = False) -> int:
-    """Switch each layer's adapter off in turn: what loss and macro-F1 lose on the validation part. Kept as ablation.json.
+    """Switch each layer's adapter off in turn: how loss and macro-F1 on the validation part change. Kept as ablation.json.
 
     Parameters
     ----------

@@ -7,10 +7,12 @@ import statistics
 import time
 
 import pytest
+import torch
 
 from irtuning.classify import CHECKPOINTS, SHIPPED, Classifier, evaluate
 from irtuning.errors import AdapterError, ModelError, RevisionError
 from irtuning.revisions.corpora import Columns
+from irtuning.tuning import models, predicting
 from tests.pace import slowness
 
 
@@ -37,6 +39,21 @@ def test_a_long_pair_is_cut_around_its_change_with_a_notice(adapter):
     answer = classifier.classify(filler + "red" + filler, filler + "blue" + filler)
     assert "64 tokens" in answer["notice"]
     assert "notice" not in classifier.classify("red", "blue")
+
+
+def test_no_pairs_have_no_answers(adapter):
+    assert Classifier(adapter, device="cpu").classify_many([]) == []
+
+
+@pytest.mark.parametrize("where", ["loading", "predicting"])
+def test_memory_that_runs_out_is_one_sentence(adapter, monkeypatch, where):
+    def full(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    classifier = Classifier(adapter, device="cpu")
+    monkeypatch.setattr(*((models, "load_model") if where == "loading" else (predicting, "predict_logits")), full)
+    with pytest.raises(ModelError, match=r"The memory ran out\. End what else uses it"):
+        Classifier(adapter, device="cpu") if where == "loading" else classifier.classify("a", "b")
 
 
 @pytest.mark.parametrize("pair", [("", ""), ("same", " same"), ("x" * 20_001, "")])

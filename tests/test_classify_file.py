@@ -48,7 +48,7 @@ def test_texts_come_back_as_they_were(tmp_path, suffix):
     rows = [revision('He said "no",\nthen', "schön \u2028 é"), revision("a", "a")]
     output = tmp_path / f"out{suffix}"
     write_table(classify_rows(rows, [2, 3], Length())[0], output, as_json=False)
-    with output.open(encoding="utf-8", newline="") as stream:
+    with output.open(encoding="utf-8-sig", newline="") as stream:
         read = list(csv.DictReader(stream)) if suffix == ".csv" else [json.loads(line) for line in stream]
     assert [(row["before"], row["after"]) for row in read] == [(row.before, row.after) for row in rows]
     assert not read[1]["label"]
@@ -73,7 +73,7 @@ def test_the_files_name_says_its_format_and_json_holds_all_probabilities(tmp_pat
     for name, as_json in (("OUT.JSONL", False), ("out.csv", True)):
         write_table(table, tmp_path / name, as_json=as_json)
     assert json.loads((tmp_path / "OUT.JSONL").read_text())["probabilities"] == {"more": 0.75, "less": 0.25}
-    assert (tmp_path / "out.csv").read_text().splitlines() == ["before,after,label,probability", "a,a b,more,0.75"]
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8-sig").splitlines() == ["before,after,label,probability", "a,a b,more,0.75"]
     write_table(table, None, as_json=True)
     assert json.loads(capsys.readouterr().out)["label"] == "more"
 
@@ -84,3 +84,17 @@ def test_a_pair_that_was_cut_is_told_with_its_line():
             return [{**answer, "notice": "It was cut."} for answer in super().classify_many(pairs)]
 
     assert classify_rows([revision("a", "b c")], [7], Short())[1] == ["Line 7: It was cut."]
+
+
+def test_no_text_of_a_spreadsheet_is_computed_and_lines_hold_it_as_it_is(tmp_path):
+    rows = [revision('=HYPERLINK("http://x")', "+1"), revision("@a", "- b"), revision("a = b", "a")]
+    table, _ = classify_rows(rows, [2, 3, 4], Length())
+    for name in ("out.csv", "out.jsonl"):
+        write_table(table, tmp_path / name, as_json=False)
+    # A spreadsheet knows UTF-8 by this mark.
+    assert (tmp_path / "out.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    with (tmp_path / "out.csv").open(encoding="utf-8-sig", newline="") as stream:
+        read = [(row["before"], row["after"]) for row in csv.DictReader(stream)]
+    assert read == [('\'=HYPERLINK("http://x")', "'+1"), ("'@a", "'- b"), ("a = b", "a")]
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [(row["before"], row["after"]) for row in lines] == [(row.before, row.after) for row in rows]

@@ -51,7 +51,7 @@ class Header {
 
   /* Everything at once from what is known; cheap, since only changed text is set. */
   show(run) {
-    const { head, state, series, phase, ending, place, error, stopping, stoppable, elapsed } = run;
+    const { head, state, series, phase, ending, place, error, stopping, stoppable, elapsed, adapter } = run;
     this.place.classList.toggle("irl-running", state === "running");
     say(this.name, head.name);
     const badge = head.recorded ? "recorded" : state === "queued" && place > 0 ? `waiting, ${plural(place, "run")} before it` : STATES[state] || "";
@@ -73,7 +73,7 @@ class Header {
     this.stop.hidden = !stoppable || !going;
     this.stop.disabled = stopping;
     say(this.stop, stopping ? "Stopping …" : state === "queued" ? "Cancel" : "Stop");
-    this.tryIt.hidden = !run.linked || head.recorded || !(state === "finished" || (state === "stopped" && series.last > 0));
+    this.tryIt.hidden = !run.linked || head.recorded || !ENDED.includes(state) || !adapter;
     this.open.hidden = !run.linked || head.recorded || !ENDED.includes(state);
   }
 

@@ -52,16 +52,18 @@ function loadPlotly(address) {
 class TabTitle {
   show(state, head, series) {
     if (state === "running" && head.steps) {
-      this.plain ??= document.title;
+      // Once a page: another view may have put its own there.
+      document.documentElement.dataset.title ??= document.title;
+      this.taken = true;
       document.title = `${Math.floor((100 * series.last) / head.steps)} % · ${head.name}`;
-    } else if (this.plain !== undefined && ENDED.includes(state)) {
+    } else if (this.taken && ENDED.includes(state)) {
       document.title = `${{ finished: "✓", stopped: "■" }[state] || "✗"} ${head.name}`;
     }
   }
 
   restore() {
-    if (this.plain !== undefined) document.title = this.plain;
-    this.plain = undefined;
+    if (this.taken) document.title = document.documentElement.dataset.title;
+    this.taken = false;
   }
 }
 

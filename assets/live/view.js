@@ -68,7 +68,7 @@ class View {
     this.turn += 1;
     clearTimeout(this.timer);
     this.tab.restore();
-    Object.assign(this, { run, offset: 0, state: "", phase: null, ending: null, place: 0, error: "", stopping: false, notices: [] });
+    Object.assign(this, { run, offset: 0, state: "", phase: null, ending: null, place: 0, error: "", stopping: false, adapter: false, notices: [] });
     this.head = { name: "", layers: 0, steps: 0 };
     this.series.clear(0, 0);
     Object.assign(this.cursor, { step: null, layer: null });
@@ -126,6 +126,7 @@ class View {
     this.again = false;
     this.state = answer.state;
     this.place = answer.place || 0;
+    this.adapter = answer.adapter || false;
     if (answer.reset) {
       this.head = answer.head;
       this.series.reset(answer);

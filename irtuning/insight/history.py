@@ -25,7 +25,7 @@ class RunHistory:
 
     Attributes:
         header: the fields of `run_started`; empty before it.
-        started: wall-clock start (ISO 8601), None before the first event.
+        started: wall-clock start (ISO 8601) that times count from, None before the first event.
         phases, evaluations, notices, checkpoints: those events as plain objects, in their order.
         ending: the event that ended the run, None while it lasts.
         splits: one list of rounds a step, None where no split decided.
@@ -174,9 +174,9 @@ class RunHistory:
     def feed(self, events: Iterable[dict[str, Any]]) -> None:
         """Takes further events. Unknown kinds are passed over, so that old readers survive new writers."""
         for event in events:
-            if self.started is None and event.get("started"):
-                self.started = event["started"]
             kind = event.get("kind")
+            if event.get("started") and (self.started is None or kind == "resumed"):
+                self.started = event["started"]
             if kind == "step":
                 self._take_step(event)
             elif kind == "run_started":

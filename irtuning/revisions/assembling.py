@@ -49,15 +49,14 @@ def assemble(name: str, tables: dict[str, Table], columns: Columns) -> Corpus:
         dropped[f"labelled {none!r}"] += sum(r.label == none for rows in parts.values() for r in rows)
         parts = {part: [r for r in rows if r.label != none] for part, rows in parts.items()}
     notices = [
-        f"{count_rows(n)} {why.replace('(s)', 's' if n == 1 else '')} {'was' if n == 1 else 'were'} left out."
-        for why, n in dropped.items()
+        f"{what} {'was' if n == 1 else 'were'} left out." for what, n in zip(left_out(dropped), dropped.values(), strict=True)
     ]
     for part, rows in parts.items():
         if not rows:
             raise CorpusError(
                 f"{name!r} has no usable row{f' in {part}' if part else ''}.", "Each row needs two texts that differ."
             )
-    if len(parts) == 1:
+    if set(parts) in ({""}, {"train"}):
         parts = _split(name, next(iter(parts.values())), split.FILE_SHARES, notices)
     else:
         if "train" not in parts or "test" not in parts:
@@ -165,6 +164,11 @@ def _fingerprint(parts: Mapping[str, Sequence[Revision]]) -> str:
         for r in parts[part]:
             digest.update(json.dumps([part, r.before, r.after, r.label, r.doc_id]).encode())
     return digest.hexdigest()[:16]
+
+
+def left_out(dropped: Mapping[str, int]) -> list[str]:
+    """What was left out of a table and why, e.g. `3 rows with both sides empty`."""
+    return [f"{count_rows(n)} {why.replace('(s)', 's' if n == 1 else '')}" for why, n in dropped.items()]
 
 
 def count_rows(count: int) -> str:

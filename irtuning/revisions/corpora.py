@@ -15,7 +15,7 @@ from irtuning import catalogue
 from irtuning.errors import CorpusError
 from irtuning.paths import existing
 from irtuning.revisions.assembling import Corpus as Corpus
-from irtuning.revisions.assembling import assemble, count_rows
+from irtuning.revisions.assembling import assemble, count_rows, left_out
 from irtuning.revisions.hub import PARTS, load_hub, looks_like_hub_id
 from irtuning.revisions.rows import Columns, Revision, merge_columns, usable_rows
 from irtuning.revisions.rows import guess_columns as guess_columns
@@ -60,25 +60,34 @@ def refuse_changed(corpus: Corpus, fingerprint: str) -> None:
         )
 
 
-def load_test(name: str, columns: Columns | None = None, trained_on: str = "") -> tuple[tuple[Revision, ...], str]:
+def load_test(
+    name: str, columns: Columns | None = None, trained_on: str = "", trained_with: Columns | None = None
+) -> tuple[tuple[Revision, ...], str]:
     """The rows that an evaluation scores, and a sentence that says which they are.
 
     One file is scored as a whole, unless an adapter was trained on that very file: then its test part is.
 
     Args:
-        trained_on: fingerprint of the corpus that the adapter to score was trained on.
+        trained_on: fingerprint of the corpus that the adapter to score was trained on. trained_with: the columns named then;
+            which rows trained it depends on the documents.
 
     Raises:
         CorpusError: as `load_corpus`, or the file has no row to score.
     """
     columns = columns or Columns()
     path = None if name in catalogue.CORPORA else existing(name)
+    if path is None and name not in catalogue.CORPORA and not _looks_like_path(name) and looks_like_hub_id(name):
+        tables = load_hub(name)
+        if "test" in tables and "train" not in tables:
+            return _whole(tables["test"], f"the test part of {name}", columns)
+        corpus = assemble(name, tables, columns)
+        return corpus.test, f"Scored on the test part of {corpus.name}: {count_rows(len(corpus.test))}."
     if path is None or path.is_dir():
         corpus = load_corpus(name, columns)
         return corpus.test, f"Scored on the test part of {corpus.name}: {count_rows(len(corpus.test))}."
     if trained_on:
         try:
-            corpus = load_corpus(name, columns)
+            corpus = load_corpus(name, trained_with)
         except CorpusError:
             corpus = None  # fit to score, though not to train on
         if corpus is not None and corpus.fingerprint == trained_on:
@@ -86,12 +95,16 @@ def load_test(name: str, columns: Columns | None = None, trained_on: str = "") -
                 corpus.test,
                 f"Scored on the test part of {corpus.name}, the rest trained it: {count_rows(len(corpus.test))}.",
             )
+    return _whole(open_table(path), f"all of {path.name}", columns)
+
+
+def _whole(table: Table, what: str, columns: Columns) -> tuple[tuple[Revision, ...], str]:
     dropped: Counter[str] = Counter()
-    rows = tuple(usable_rows(open_table(path), columns, dropped))
+    rows = tuple(usable_rows(table, columns, dropped))
     if not rows:
-        raise CorpusError(f"{path.name!r} has no row to score.", "Both texts are the same in each of its rows.")
-    left_out = sum(dropped.values())
-    return rows, f"Scored on all of {path.name}: {count_rows(len(rows))}{f', {left_out} left out' if left_out else ''}."
+        raise CorpusError(f"There is no row to score in {what}.", f"Left out were {'; '.join(left_out(dropped)) or 'none'}.")
+    missing = sum(dropped.values())
+    return rows, f"Scored on {what}: {count_rows(len(rows))}{f', {missing} left out' if missing else ''}."
 
 
 def label_meanings(labels: Iterable[str]) -> dict[str, str]:

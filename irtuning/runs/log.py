@@ -48,13 +48,15 @@ class EventLog:
         self._last = 0.0
 
     def append(self, event: AnyEvent) -> AnyEvent:
-        """Writes one event with its `time`, the first one with the wall-clock `started`; returns it as written."""
+        """Writes one event with its `time`, the first one with the wall-clock `started`; returns it as written. One that tells
+        that the run goes on has the moment at which it would have begun without the pause."""
         with self._lock:
             now = self._clock()
             if isinstance(event, events.Resumed):
                 # The time in which nothing ran does not count.
                 self._last = last_kept(self._path, event.from_step)
                 self._start = now - self._last
+                event = event.model_copy(update={"started": datetime.fromtimestamp(self._start, UTC).isoformat()})
             if self._start is None:
                 self._start = _wall_start(self._path)
             if self._start is None:

@@ -6,6 +6,7 @@ Knows events alone; where the lines go is a stream it is given.
 from __future__ import annotations
 
 import json
+import os
 from collections import deque
 from pathlib import Path
 from typing import Any, TextIO
@@ -110,7 +111,11 @@ class Terminal:
         self._say(f"{closing['seconds']:.1f} s, peak memory {closing['peak_memory_mib'] / 1024:.2f} GB")
 
     def _say(self, text: str) -> None:
-        print(f"{self._run}  {text}", file=self._out, flush=True)
+        try:
+            print(f"{self._run}  {text}", file=self._out, flush=True)
+        except (OSError, ValueError):
+            # Whoever read is gone, as `| head` is, or the terminal was closed: the run goes on without a word.
+            self._out = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
 
 def text_heatmap(selected: list[list[int]], layers: int, columns: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import tempfile
 from pathlib import Path
 
 from transformers import TrainingArguments
@@ -33,7 +34,8 @@ def arguments(
         )
     saves = bool(checkpoints and config.save_steps)
     made = TrainingArguments(
-        output_dir=str(checkpoints or "unused"),
+        # It is made where it is not there; without checkpoints nothing is written to it.
+        output_dir=str(checkpoints or tempfile.gettempdir()),
         max_steps=steps,
         per_device_train_batch_size=config.per_device_train_batch_size // world_size(),
         gradient_accumulation_steps=config.gradient_accumulation_steps,
@@ -66,6 +68,9 @@ def arguments(
     # Several GPUs are trained on by as many processes. One process that sees them all would be given DataParallel, whose
     # replicas neither our micro-batches nor the callback's measuring could stand.
     made._n_gpu = min(1, made.n_gpu)
+    # A run computes in the numbers that it tells of, whatever `accelerate launch` was set to; scaled gradients, as in fp16, would
+    # be measured and clipped as they are.
+    made.mixed_precision = "bf16" if made.bf16 else "no"
     return made
 
 

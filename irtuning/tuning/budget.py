@@ -12,10 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from irtuning.combinations import WHOLE_EVERY
 from irtuning.tuning.policies import Choice, ScoredPolicy
-
-WHOLE_EVERY = 4
-"""Steps from one step that trains all units to the next, where nothing else is asked for."""
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,14 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer import TRAINING_ARGS_NAME
 
 from irtuning.errors import ModelError
 from irtuning.events import Step
@@ -98,9 +100,11 @@ class LayerwiseCallback(TrainerCallback):
     def on_init_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: nn.Module | None = None, **kwargs: Any
     ) -> None:
-        """Thaws what a training of the same model that was interrupted left frozen, before the optimizer takes what it finds."""
-        if model is not None and model in _AT_WORK and (other := _AT_WORK[model]()):
-            other.release()
+        """Undoes what a training that was interrupted left of the same model or the same arguments, before either is used again."""
+        for place, held in list(_AT_WORK.items()):
+            other = held()
+            if other and (place is model or other._args is args):
+                other.release()
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: nn.Module, **kwargs: Any
@@ -226,8 +230,13 @@ class LayerwiseCallback(TrainerCallback):
             )
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Puts the batch that units are tried on beside the Trainer's own files."""
+        """Puts the batch that units are tried on beside the Trainer's own files, and the asked clipping into what it kept of its
+        arguments."""
         folder = folder_of(args, state)
+        if state.is_world_process_zero and (kept := folder / TRAINING_ARGS_NAME).is_file():
+            asked = copy(args)
+            asked.max_grad_norm = self._asked_clip
+            torch.save(asked, kept)
         if folder.is_dir() and self.policy.tries and self._tally.seen:
             batch = [
                 {"weight": float(weight), "inputs": {k: v.tolist() for k, v in inputs.items() if isinstance(v, torch.Tensor)}}

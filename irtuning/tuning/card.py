@@ -32,6 +32,8 @@ class Origin(BaseModel):
     """How the frozen model was held in training; empty: in `dtype`."""
     corpus: str
     corpus_fingerprint: str
+    columns: dict[str, str] = {}
+    """Columns of the corpus that were named in training: `before`, `after`, `label`, `doc` (empty: none)."""
     adapter: Literal["lora", "dora", "bottleneck"] = "lora"
     method: str
     step: int
@@ -59,15 +61,18 @@ def read_origin(folder: Path) -> Origin:
 
 
 def write_card(folder: Path, origin: Origin) -> None:
-    """Writes `irtuning.json` and `README.md` of an adapter."""
-    (folder / FILE).write_text(json.dumps(origin.model_dump(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(card(origin), encoding="utf-8")
+    """Writes `irtuning.json` and `README.md` of an adapter, each whole or not at all."""
+    written = {FILE: json.dumps(origin.model_dump(), indent=1, ensure_ascii=False) + "\n", "README.md": card(origin)}
+    for name, words in written.items():
+        scratch = folder / f"{name}.tmp"
+        scratch.write_text(words, encoding="utf-8")
+        scratch.replace(folder / name)
 
 
 def card(origin: Origin) -> str:
     """The model card: what it is, how it scores, how to load it with plain peft."""
     name = f"{origin.model_name} on {origin.corpus}"
-    scores = "It was stopped before it was evaluated."
+    scores = "It was stopped before it was evaluated." if origin.stopped else "Its scores are not recorded here."
     if origin.metrics:
         rows = [
             ("accuracy", "accuracy"),
@@ -80,6 +85,10 @@ def card(origin: Origin) -> str:
         scores = head + "\n".join(
             f"| {title} | {origin.metrics[key]:.3f} | {f'{floor[key]:.3f}' if key in floor else 'not measured'} |"
             for title, key in rows
+        )
+        scores += (
+            "\n\nThe bag of edits is a plain rival: logistic regression on the words that went and came and a few numbers of the\n"
+            "edit, trained on the same rows."
         )
     hub_note = (
         "\nThese weights were dequantised from a 4-bit file. That the adapter fits the hub's own weights is tested by names and "
@@ -110,7 +119,7 @@ tags: [revision-intention, ir-tuning]
 
 # {name}
 
-{KINDS[origin.adapter]} with its classification head, trained layer by layer with IR-Tuning Studio (method `{origin.method}`, weights of
+{KINDS[origin.adapter]} with its classification head, trained with IR-Tuning Studio (layers chosen by `{origin.method}`, weights of
 step {origin.step}). It tells why a text was revised: {", ".join(origin.labels)}.
 
 Base model: `{origin.base_id}`, loaded from: {origin.weights}. Corpus: {origin.corpus} (fingerprint `{origin.corpus_fingerprint}`).

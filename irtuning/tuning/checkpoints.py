@@ -7,6 +7,7 @@ neither run folders nor events.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,15 @@ def resumed_from(args: Any, state: Any, name: str) -> Path | None:
     told = args.resume_from_checkpoint
     places = [Path(told)] if isinstance(told, str) else []
     return next((folder / name for folder in [*places, folder_of(args, state)] if (folder / name).is_file()), None)
+
+
+def sync(path: Path) -> None:
+    """Returns once a file, or a folder's list of files, has reached the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def latest(folder: Path) -> tuple[Path, dict[str, Any]] | None:

@@ -131,7 +131,7 @@ def fit(
     def evaluate(step: int) -> dict[str, Any]:
         probabilities = told_by_first(prepared.probabilities("validation", check_here))
         if not np.isfinite(probabilities).all():
-            raise Diverged("What the model says", step)
+            raise Diverged("The model's output", step)
         metrics, confusion = score(prepared.truth("validation"), probabilities, list(prepared.corpus.labels))
         emit(Evaluated(step=step, subset="validation", of="network", metrics=metrics, confusion=confusion))
         return metrics
@@ -257,10 +257,10 @@ class StopTogether(TrainerCallback):
 
 
 class Diverged(ModelError):
-    """Something is no number any more."""
+    """Something is no finite number any more."""
 
     def __init__(self, what: str, step: int) -> None:
         super().__init__(
-            f"{what} is no number any more since step {step}.",
+            f"{what} has not been a finite number since step {step}.",
             "Lower the learning rate or lengthen the warm-up; the best weights before that are kept, if any were scored.",
         )

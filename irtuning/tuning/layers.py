@@ -41,7 +41,7 @@ def layer_modules(model: nn.Module) -> tuple[str, nn.ModuleList]:
     Raises:
         ModelError: no module list is as long as the config's number of layers, or there are two stacks.
     """
-    config = model.config
+    config = next((module.config for module in model.modules() if hasattr(module, "config")), None)
     stacks = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     if getattr(config, "is_encoder_decoder", False) and {"encoder", "decoder"} <= stacks:
         raise ModelError(

@@ -19,8 +19,8 @@ def own_mean(loss: torch.Tensor, inputs: dict[str, Any], model: nn.Module) -> tu
     """(mean loss of these inputs alone, what it weighs, the inputs that give it again); nothing leaves the device.
 
     A loss is taken for the mean over its rows. Those of language models are means over tokens, which the Trainer has them
-    divide by the tokens of all accumulated batches on all processes, as it tells them in `num_items_in_batch`; other models
-    are told the same and do not read it.
+    divide by the tokens of all accumulated batches on all processes, as it tells them in `num_items_in_batch`. Most other models
+    do not read that; of those that do (some of vision, and of masked words) a part's loss is told as a share of the whole.
     """
     labels, items = inputs.get("labels"), inputs.get(ITEMS)
     again = {key: value for key, value in inputs.items() if key != ITEMS}
@@ -35,5 +35,5 @@ def own_mean(loss: torch.Tensor, inputs: dict[str, Any], model: nn.Module) -> tu
 def over_tokens(model: nn.Module) -> bool:
     """Whether a model's loss is that of predicting the next token; told as the Trainer tells it."""
     base = model.get_base_model() if isinstance(model, PeftModel) else model
-    decodes = not getattr(base.config, "is_encoder_decoder", False)
+    decodes = not getattr(getattr(base, "config", None), "is_encoder_decoder", False)
     return decodes and LOSS_MAPPING.get(getattr(base, "loss_type", None)) is ForCausalLMLoss

@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable
 
 from irtuning.catalogue import MODELS
+from irtuning.combinations import WHOLE_EVERY
 from irtuning.config import RunConfig
 from irtuning.errors import ConfigError
-from irtuning.tuning.budget import WHOLE_EVERY, BudgetPolicy, SettledPolicy, StepCost, least_share
+from irtuning.tuning.budget import BudgetPolicy, SettledPolicy, StepCost, least_share
 from irtuning.tuning.ist import ISTPolicy
 from irtuning.tuning.policies import (
     DrawnPolicy,
@@ -95,9 +96,10 @@ def _ir(config: RunConfig, stack: Stack) -> Policy:
 
 def _reachable(budget: float, least: float, otherwise: str) -> None:
     if budget < least:
+        enough = math.ceil(100 * least) / 100
         raise ConfigError(
             f"A budget of {budget:g} cannot be kept: a step of this model takes {least:.2f} of a full one at least.",
-            f"Set the budget to {math.ceil(100 * least) / 100:g} or more{otherwise}.",
+            f"{f'Set the budget to {enough:g} or more' if enough < 1 else 'Train it without a budget'}{otherwise}.",
         )
 
 

@@ -77,7 +77,9 @@ def load_model(
     seed: int,
     bits: quantised.Bits = "",
 ) -> PreTrainedModel:
-    """The base model with a fresh classification head over `labels`, on the device, in evaluation mode.
+    """The base model with a classification head over `labels`, on the device, in evaluation mode.
+
+    The head is fresh, unless the weights bring one for as many labels.
 
     Args:
         dtype: numbers of the whole model; the caller makes what trains float32.
@@ -93,9 +95,13 @@ def load_model(
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        model = AutoModelForSequenceClassification.from_pretrained(
+        model, told = AutoModelForSequenceClassification.from_pretrained(
             weights.source,
             num_labels=len(labels),
+            problem_type="single_label_classification",
+            # A head for other labels is left behind; that nothing else is, is looked at below.
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
             id2label=dict(enumerate(labels)),
             label2id={name: i for i, name in enumerate(labels)},
             dtype=dtype,
@@ -115,6 +121,9 @@ def load_model(
             f"The weights of {weights.base_id!r} cannot be loaded for classification.",
             "Check that the model is complete and is a language model that transformers knows.",
         ) from error
+    strange = [name for name, *_ in told["mismatched_keys"]]
+    if strange and not all(name.startswith(tuple(f"{head}." for head in head_modules(model))) for name in strange):
+        raise ModelError(f"The weights of {weights.base_id!r} are not those that its config tells of.", "Choose another model.")
     model.config.pad_token_id = tokenizer.pad_token_id
     if bits:
         quantised.settle(model)

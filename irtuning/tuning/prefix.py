@@ -7,21 +7,25 @@ neither policies nor texts. Rows are known by their index in the training part.
 from __future__ import annotations
 
 import json
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from irtuning.tuning.checkpoints import folder_of, resumed_from
+from irtuning.combinations import RESTING
+from irtuning.tuning.checkpoints import PREFIX, folder_of, resumed_from, sync
 from irtuning.tuning.layers import layer_modules
 
-PATIENCE = 10
-"""Steps in which the low layers must have rested before their output is worth keeping."""
+PATIENCE = RESTING
+_log = logging.getLogger(__name__)
 SHELF = "prefix"
 """Folder beside the checkpoints that holds kept states, one file a process and checkpoint."""
 DRAWS = 2
@@ -100,8 +104,11 @@ class PrefixCache(TrainerCallback):
             scratch = shelf / f"{_shard(args, state.global_step)}.tmp"
             kept = {f"{row}.{draw}": self._states[row][draw].contiguous() for row, draw in self._new}
             save_file(kept, scratch)
+            sync(scratch)
             scratch.replace(shelf / _shard(args, state.global_step))
+            sync(shelf)
             self._new = []
+        _clear(args, folder.parent)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -118,7 +125,11 @@ class PrefixCache(TrainerCallback):
             for step in range(told["since"], state.global_step + 1):
                 shard = path.parent.parent / SHELF / _shard(args, step)
                 if shard.is_file():
-                    kept = load_file(shard, device=str(next(self._layers.parameters()).device))
+                    try:
+                        kept = load_file(shard, device=str(next(self._layers.parameters()).device))
+                    except SafetensorError:
+                        _log.warning("Kept states are damaged and computed anew: %s", shard.name)
+                        continue
                     for name in sorted(kept, key=lambda name: int(name.partition(".")[2])):
                         self._take(int(name.partition(".")[0]), kept[name])
 
@@ -238,6 +249,15 @@ def drops(modules: Iterable[nn.Module]) -> bool:
         or any(isinstance(share := getattr(module, name, None), float) and share > 0 for name in _DROPPING)
         for module in modules
     )
+
+
+def _clear(args: TrainingArguments, checkpoints: Path) -> None:
+    """Deletes this process's states that no checkpoint would take up any more."""
+    told = [json.loads(path.read_text(encoding="utf-8")) for path in checkpoints.glob(f"{PREFIX}*/{_state_file(args)}")]
+    needed = min((state["since"] for state in told if state["cut"]), default=None)
+    for path in (checkpoints / SHELF).glob(f"{args.process_index}-*.safetensors"):
+        if needed is None or int(path.stem.partition("-")[2]) < needed:
+            path.unlink()
 
 
 def _state_file(args: TrainingArguments) -> str:

@@ -54,7 +54,7 @@ def refuse_missing(bits: Bits) -> None:
     if bits and not installed():
         raise ModelError(
             f"Loading a model in {words(bits)} needs bitsandbytes, which is not installed.",
-            f"Bring it with: {BRING} (or leave --load-{bits} away).",
+            f"Bring it with: {BRING} (or leave --load-{bits} out).",
         )
 
 
@@ -70,7 +70,7 @@ def refuse_widths(bits: Bits, device: torch.device, layers: nn.Module) -> None:
     widths = [m.weight.shape[0] if isinstance(m, Conv1D) else m.in_features for m in linear]
     if odd := [width for width in widths if width % BLOCK]:
         raise ModelError(
-            f"On a CPU, 4 bit needs products over a multiple of {BLOCK} numbers; this model has some over {odd[0]}.",
+            f"On a CPU, 4 bit needs layers whose inputs are a multiple of {BLOCK} wide; this model has one of {odd[0]}.",
             "Use --load-8bit, or train on a GPU.",
         )
 
@@ -79,7 +79,7 @@ def does_not_run(bits: Bits, base_id: str, device: torch.device, error: BaseExce
     """What to say where bitsandbytes is there and could not do it."""
     return ModelError(
         f"bitsandbytes could not load {base_id!r} in {words(bits)} on {device.type} ({type(error).__name__}).",
-        f"Leave --load-{bits} away, or try the version that was tested: {BRING}",
+        f"Leave --load-{bits} out, or try the version that was tested: {BRING}",
     )
 
 

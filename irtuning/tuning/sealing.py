@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from irtuning.tuning.checkpoints import SEAL, folder_of
+from irtuning.tuning.checkpoints import SEAL, folder_of, sync
 from irtuning.tuning.ranks import wait_for_all
 
 
@@ -31,16 +29,8 @@ class Seal(TrainerCallback):
         if not state.is_world_process_zero or not folder.is_dir():
             return
         for path in folder.iterdir():
-            _sync(path)
+            sync(path)
         scratch = folder / f"{SEAL}.tmp"
         scratch.write_text(json.dumps({"step": state.global_step, **self._note()}), encoding="utf-8")
-        _sync(scratch)
+        sync(scratch)
         scratch.replace(folder / SEAL)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -11,6 +11,9 @@ from transformers import PreTrainedModel, TrainingArguments
 
 from irtuning.errors import ModelError
 
+ASKS_FOR_GRADIENTS = ("make_inputs_require_grads", "make_inputs_require_grad")
+"""Names of transformers' and peft's hooks that have the embeddings' output ask for a gradient."""
+
 
 def refuse_unmeasurable(args: TrainingArguments, model: nn.Module) -> None:
     """Does nothing where each process has whole gradients of one device when the optimizer is about to step.
@@ -21,7 +24,7 @@ def refuse_unmeasurable(args: TrainingArguments, model: nn.Module) -> None:
     if args.n_gpu > 1:
         raise ModelError(
             f"One process cannot measure layers on {args.n_gpu} GPUs at once.",
-            "Start one process a GPU with accelerate launch, or set CUDA_VISIBLE_DEVICES=0.",
+            "Start one process per GPU with accelerate launch, or set CUDA_VISIBLE_DEVICES=0.",
         )
     kind = getattr(args.distributed_state, "distributed_type", None)
     if args.deepspeed or args.fsdp or kind in (DistributedType.DEEPSPEED, DistributedType.FSDP):
@@ -41,10 +44,11 @@ def refuse_out_of_step(args: TrainingArguments, model: nn.Module) -> None:
     """
     # Of transformers' own models with checkpointing the Trainer takes it that every parameter gets a gradient.
     asked = args.ddp_find_unused_parameters
-    found = not (isinstance(model, PreTrainedModel) and args.activation_checkpointing) if asked is None else asked
+    again = args.activation_checkpointing or getattr(model, "is_activation_checkpointing", False)
+    found = not (isinstance(model, PreTrainedModel) and again) if asked is None else asked
     if args.world_size > 1 and not found:
         raise ModelError(
-            "Layers that rest get no gradients, which several processes must be told of.", "Set ddp_find_unused_parameters=True."
+            "Layers that rest get no gradients, and several processes wait for them.", "Set ddp_find_unused_parameters=True."
         )
 
 
@@ -59,3 +63,6 @@ def let_resting_layers_rest(args: TrainingArguments, model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, PreTrainedModel):
             module.disable_input_require_grads()
+        # Asked for twice, as by peft's preparing of a quantised model and then by the Trainer, transformers forgets the first hooks.
+        for key in [key for key, hook in module._forward_hooks.items() if getattr(hook, "__name__", "") in ASKS_FOR_GRADIENTS]:
+            del module._forward_hooks[key]

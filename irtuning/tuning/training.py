@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,13 @@ import numpy as np
 
 from irtuning.catalogue import MODELS
 from irtuning.config import RunConfig
-from irtuning.errors import ConfigError, StopRequested, StudioError
+from irtuning.errors import ConfigError, CorpusError, StopRequested, StudioError
 from irtuning.events import CheckpointSaved, Evaluated, Notice, Phase
 from irtuning.revisions.corpora import Corpus, load_corpus
 from irtuning.tuning import adapters
 from irtuning.tuning.breaking import explained
 from irtuning.tuning.card import FILE as ORIGIN
-from irtuning.tuning.card import Origin, write_card
+from irtuning.tuning.card import Origin, read_origin, write_card
 from irtuning.tuning.checkpoints import latest
 from irtuning.tuning.device import peak_memory_mib
 from irtuning.tuning.fitting import Emit, OnNorms, fit
@@ -107,6 +107,9 @@ def train(
     found = latest(checkpoints) if resume and checkpoints else None
     emit(Phase(name="loading"))
     corpus = corpus or load_corpus(config.dataset_name or "", columns_of(config))
+    for part in ("train", "validation", "test"):
+        if not corpus.part(part):
+            raise CorpusError(f"The corpus {corpus.name!r} has no rows in its {part} part.", "Give each part some.")
     for text in corpus.notices:
         emit(Notice(level="warning", text=text))
     check()
@@ -154,6 +157,8 @@ def _test(prepared: Prepared, result: TrainResult, emit: Emit, check: Callable[[
     result.probabilities = prepared.probabilities("test", check)
     result.test, result.confusion = score(prepared.truth("test"), result.probabilities, result.labels)
     emit(Evaluated(step=result.best_step, subset="test", of="network", metrics=result.test, confusion=result.confusion))
+    if result.adapter_dir:
+        write_card(result.adapter_dir, read_origin(result.adapter_dir).model_copy(update={"metrics": result.test}))
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -184,6 +189,7 @@ def _save(prepared: Prepared, result: TrainResult) -> None:
             bits=bits_of(result.config),
             corpus=prepared.corpus.name,
             corpus_fingerprint=prepared.corpus.fingerprint,
+            columns={name: column for name, column in asdict(columns_of(result.config)).items() if column is not None},
             adapter=result.config.adapter_name,
             method=result.config.tuning_method,
             step=result.best_step,

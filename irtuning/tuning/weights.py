@@ -94,7 +94,7 @@ def _of_folder(path: Path) -> Weights:
     if not any(path.glob("*.safetensors")):
         raise ModelError(
             f"The folder {path.name!r} holds no safetensors.",
-            "Save the model with safe_serialization=True; nothing else is loaded.",
+            "Load it with transformers and save it again with save_pretrained: nothing but safetensors is read.",
         )
     return Weights(str(path.resolve()), path.resolve().name, f"folder {path.resolve().name}", True)
 

@@ -24,6 +24,8 @@ from irtuning.ui.limits import refuse_when_full, strict
 
 LONGEST_NAME = 500
 """Characters in a name of a model, a corpus, a column or an adapter."""
+LONGEST_TEXT = 4000
+"""Characters in any other setting, e.g. an instruction."""
 _log = logging.getLogger(__name__)
 
 
@@ -76,7 +78,7 @@ class Endpoints:
             config: an object with RunConfig's fields, all optional, e.g. {"model_name": "minilm", "max_steps": 50}.
 
         Returns:
-            run (its id), place (how many runs come before it; 0: it starts at once), owner (a token for stop_run).
+            run (its id), place (how many runs come before it; 0: it starts at once), owner (a token; nothing asks for it yet).
         """
         with _told():
             request = checked_request(config, paths_allowed=self._paths_allowed())
@@ -89,7 +91,7 @@ class Endpoints:
 
         Parameters:
             run_id: the run's id.
-            owner: the token that start_run gave.
+            owner: the token that start_run gave, or empty: everybody can stop every run.
 
         Returns:
             run, state (one that trains is still `running` until it has saved its adapter).
@@ -152,8 +154,11 @@ def checked_request(config: Any, *, paths_allowed: bool) -> RunConfig:
     for name, value in config.items():
         if name not in RunConfig.model_fields:
             raise ConfigError(f"A run has no setting called {name[:40]!r}.", "See RunConfig for those that it has.")
-        if isinstance(value, str):
+        if isinstance(value, str) and name.endswith(("_name", "_column")):
             _name(value, name.replace("_", " "), ConfigError)
+        elif isinstance(value, str):
+            if len(value) > LONGEST_TEXT or "\0" in value:
+                raise ConfigError(f"The {name.replace('_', ' ')} is too long.", f"It has at most {LONGEST_TEXT:,} characters.")
         elif value is not None and not isinstance(value, bool | int | float):
             raise ConfigError(f"The setting {name!r} takes one value, no list and no object.")
     request = parse_config(config)

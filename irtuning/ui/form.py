@@ -38,7 +38,7 @@ OWN_FILE = "own-file"
 
 METHODS = {
     "ir": "IR-Tuning", "rst": "RST, random layers", "ist": "IST, learnt by damping", "full": "All layers",
-    "lisa": "LISA, random for some steps", "top-k": "The highest scores", "fixed": "Layers you name",
+    "lisa": "LISA, random for some steps", "top-k": "Top-k, the highest scores", "fixed": "Fixed, layers you name",
 }
 STEADY = "steady"
 """What the method row holds for IR-Tuning with the steady setting."""
@@ -58,7 +58,7 @@ _LABELS = {
     "lora_r": "LoRA rank",
     "num_train_epochs": "Epochs", "max_steps": "Number of steps", "step_limit": "Most steps",
     "per_device_train_batch_size": "Batch on the device",
-    "gradient_accumulation_steps": "Batches a step", "tokens_per_micro_batch": "Tokens at once", "max_length": "Longest input",
+    "gradient_accumulation_steps": "Batches a step", "tokens_per_micro_batch": "Tokens per micro-batch", "max_length": "Maximum length",
     "warmup_steps": "Warm-up steps", "max_grad_norm": "Gradient clipping", "dtype": "Number format",
 }
 """Where a field's own name would not read well."""
@@ -236,17 +236,17 @@ def read(
     try:
         return parse_config({**{key: value for key, value in named.items() if value is not None}, **given})
     except ConfigError as error:
-        raise ConfigError(_as_labelled(error.what), error.advice) from None
+        raise as_labelled(error) from None
 
 
-def _as_labelled(message: str) -> str:
-    """A message that begins with a field's name, with the name that the form gives it."""
+def as_labelled(error: ConfigError) -> ConfigError:
+    """An error whose sentence begins with a field's name, with the name that the form gives it."""
     for name in RunConfig.model_fields:
         for follows in (":", " is not used "):
             start = name.replace("_", " ").capitalize() + follows
-            if message.startswith(start):
-                return f"{label(name)}{follows}{message.removeprefix(start)}"
-    return message
+            if error.what.startswith(start):
+                return ConfigError(f"{label(name)}{follows}{error.what.removeprefix(start)}", error.advice)
+    return error
 
 
 def _plain(value: Any) -> Any:

@@ -76,6 +76,6 @@ def strict(request: RunConfig) -> RunConfig:
                 f"Choose less; {LIFT}.",
             )
     if resolved.report_to != "none":
-        raise ConfigError("This host reports to nobody.", "Leave report to away, or run the studio on a machine of your own.")
+        raise ConfigError("This host reports to nobody.", "Leave report to out, or run the studio on a machine of your own.")
     # Nobody but the host could resume a run here, so no checkpoints are written.
     return bounded(request).model_copy(update={"save_steps": 0})

@@ -13,7 +13,7 @@ from irtuning.paths import existing
 from irtuning.revisions.corpora import Columns, guess_columns, load_corpus, read_table
 from irtuning.ui.corpus import LARGEST_READ_BYTES, SUFFIXES, columns_for_config, forget_unused, keep, preview, summary
 from irtuning.ui.limits import refuse_large
-from irtuning.ui.parts import choice, static, warning
+from irtuning.ui.parts import choice, note, static, warning
 from irtuning.ui.studio import QUIET, Studio
 from irtuning.ui.words import text
 
@@ -61,6 +61,8 @@ def checked(path: str | None, columns: Columns) -> tuple[str, dict[str, str | No
     """As `OwnCorpus.choice`."""
     if not path:
         raise CorpusError("No file was chosen yet.", "Choose one, or take a corpus from the list.")
+    if _unread(Path(path)):
+        return path, {}
     missing = [words for key, words in _ROLES[:3] if not getattr(columns, key)]
     if missing:
         raise CorpusError(f"It is not said which column is the {missing[0].lower()}.", "Choose it below the preview.")
@@ -107,9 +109,10 @@ def own_corpus(studio: Studio) -> OwnCorpus:
 
 
 def _shown(path: Path, wanted: Columns) -> list[Any]:
+    if _unread(path):
+        said = f"{path.name} is too large to be looked at here. Its columns must have the usual names: before, after, label, doc_id."
+        return [str(path), note(said), *_no_columns()]
     try:
-        if path.is_file() and path.stat().st_size > LARGEST_READ_BYTES:
-            raise CorpusError(f"{path.name!r} is too large to be looked at here.", "Its columns must have the usual names.")
         names, rows = read_table(path)
     except StudioError as error:
         return _nothing(error)
@@ -120,8 +123,17 @@ def _shown(path: Path, wanted: Columns) -> list[Any]:
     return [str(path), shown, gr.Column(visible=True), *given, describe(str(path), found)]
 
 
+def _unread(path: Path) -> bool:
+    """Whether a file is so large that only training reads it."""
+    return path.is_file() and path.stat().st_size > LARGEST_READ_BYTES
+
+
 def _nothing(error: Exception) -> list[Any]:
-    return [None, warning(error), gr.Column(visible=False), *[gr.Dropdown(choices=[], value=None)] * 4, ""]
+    return [None, warning(error), *_no_columns()]
+
+
+def _no_columns() -> list[Any]:
+    return [gr.Column(visible=False), *[gr.Dropdown(choices=[], value=None)] * 4, ""]
 
 
 def _choice(role: str, columns: list[str], guess: str | None) -> gr.Dropdown:

@@ -23,6 +23,12 @@ _FIGURES = (("accuracy", "Accuracy"), ("macro_f1", "Macro-F1"), ("weighted_f1", 
 NOT_SHOWN = '<p class="ir-quiet">Rows of an uploaded file are not shown here: everybody can open this page.</p>'
 
 
+BAG = (
+    '<p class="ir-quiet">The bag of edits is a plain rival: logistic regression on the words that went and came and a few numbers '
+    "of the edit, trained on the same rows.</p>"
+)
+
+
 def report(config: Mapping[str, Any], metrics: Mapping[str, Any] | None, *, public: bool = False) -> str:
     """Everything below a run's picture.
 
@@ -34,7 +40,7 @@ def report(config: Mapping[str, Any], metrics: Mapping[str, Any] | None, *, publ
         return f'<div class="ir-report">{_section("Settings", settings(config))}</div>'
     labels = metrics["labels"]
     left = (
-        _section("Against the bag of edits", verdict(metrics) + figures_table(metrics))
+        _section("Against the bag of edits", verdict(metrics) + figures_table(metrics) + BAG)
         + _section("What was taken for what", confusion(labels, metrics["confusion"]))
     )
     right = (

@@ -21,16 +21,20 @@ from irtuning.ui.words import text
 TITLE = "IR-Tuning Studio"
 
 
-def first_run(studio: Studio, asked: str) -> str:
+def first_run(studio: Studio, asked: str, *, tell: bool = False) -> str:
     """The run that the Train page shows on a visit: the one asked for, else the one that trains now, else a recorded one
-    (the one with the most layers), else none."""
+    (the one with the most layers), else none.
+
+    Args:
+        tell: say so where the one asked for is not there.
+    """
     if asked:
         try:
             studio.store.state(asked)
-        except StudioError:
-            asked = ""
-    if asked:
-        return asked
+            return asked
+        except StudioError as error:
+            if tell:
+                gr.Warning(text(str(error)))
     rows = studio.store.list()
     training = [row["run"] for row in rows if row["state"] == "running"]
     if training:
@@ -90,7 +94,7 @@ def _wire_bridge(
 ) -> None:
     def opened(query: str) -> tuple[Any, ...]:
         address = read_query(str(query))
-        watched = first_run(studio, address.run) if address.page == "train" and address.run else gr.skip()
+        watched = first_run(studio, address.run, tell=True) if address.page == "train" and address.run else gr.skip()
         shown = runs.opened(address.run) if address.page == "runs" else [gr.skip()] * len(runs.outputs)
         chosen = classify.choices(address.adapter, tell=True) if address.page == "classify" else gr.skip()
         return gr.Tabs(selected=address.page), watched, *shown, chosen
@@ -118,7 +122,7 @@ def _wire_load(
         studio.probe.start()
         address = read_query(str(query))
         return (
-            first_run(studio, address.run) if address.page == "train" else "",
+            first_run(studio, address.run, tell=True) if address.page == "train" else "",
             *runs.opened(address.run if address.page == "runs" else ""),
             classify.choices(address.adapter, tell=True),
         )

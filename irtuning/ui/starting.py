@@ -17,6 +17,7 @@ from irtuning.insight.machine import model_here
 from irtuning.revisions.corpora import Columns
 from irtuning.tuning.methods import refuse_unfit
 from irtuning.ui.corpus import sizes_of
+from irtuning.ui.form import as_labelled
 from irtuning.ui.limits import refuse_large, refuse_when_full, strict
 from irtuning.ui.presets import BRING_SMOLLM2, cannot
 from irtuning.ui.studio import Studio
@@ -61,7 +62,10 @@ class Starter:
         Raises:
             StudioError: it cannot run here.
         """
-        taken = self._checked(config, preset, own_corpus)
+        try:
+            taken = self._checked(config, preset, own_corpus)
+        except ConfigError as error:
+            raise as_labelled(error) from None
         with self._lock:
             now = self._clock()
             before = self._last.get(visitor)
@@ -78,7 +82,12 @@ class Starter:
         machine = self._studio.probe.known()
         free = self._studio.paths_allowed()
         if preset and machine and (reason := cannot(catalogue.PRESETS[preset], machine, free=free, request=config)):
-            raise ConfigError(f"{catalogue.PRESETS[preset].title}: {reason}.", "Take fewer tokens at once, 4 bit, or a smaller model.")
+            by_memory = free and machine.device != "cpu"
+            small = " or ".join(catalogue.MODELS[name].title for name in catalogue.EMBEDDED)
+            raise ConfigError(
+                f"{catalogue.PRESETS[preset].title}: {reason}.",
+                "Take fewer tokens per micro-batch, 4 bit, or a smaller model." if by_memory else f"Choose {small}.",
+            )
         if not free:
             # A file that was uploaded is the visitor's own; in all else a public host takes what its endpoints take.
             name = catalogue.DEFAULT_CORPUS if own_corpus else config.dataset_name

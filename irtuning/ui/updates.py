@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from irtuning.errors import RunError, StudioError
 from irtuning.insight.explain import explain
 from irtuning.insight.history import RunHistory
+from irtuning.runs.status import OPEN_STATES
 from irtuning.ui.answers import MOST_TEXT, appended, mask_hex, rounded, whole
 
 MOST_BACKLOG = 160 * 1024
@@ -84,6 +85,8 @@ class RunReader:
         answer: dict[str, Any] = {"offset": offset, "state": self._store.state(run)}
         if answer["state"] == "queued":
             answer["place"] = self._store.place(run)
+        if answer["state"] not in OPEN_STATES:
+            answer["adapter"] = (path.parent / "adapter" / "adapter_model.safetensors").is_file()
         if 0 < offset <= size and size - offset <= MOST_BACKLOG:
             new_offset, events = self._store.read_events(run, offset) if size > offset else (offset, [])
             if new_offset >= offset and not any(event["kind"] in _RESETTING for event in events):

@@ -42,6 +42,8 @@ def waiting_list(studio: Studio) -> gr.HTML:
             return {"state": str(studio.launcher.stop(str(run)))}
         except StudioError as error:
             return {"error": str(error)}
+        except OSError:
+            return {"error": "The run could not be cancelled: its folder cannot be written to."}
 
     return gr.HTML(
         value="",

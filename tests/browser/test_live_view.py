@@ -109,10 +109,13 @@ def cells(page) -> tuple[list[list[float | None]], float, float]:
     return shades, *scale
 
 
-def test_a_run_is_followed_on_one_node_that_keeps_its_zoom_and_its_step(visit, follow):
+def test_a_run_is_followed_on_one_node_that_keeps_its_zoom_and_its_step(visit, follow, home):
     follow("swift-otter-0001", steps=40, every=0.4)
     page = visit("swift-otter-0001")
     painted(page, 5)
+    adapter = home / "swift-otter-0001" / "adapter" / "adapter_model.safetensors"
+    adapter.parent.mkdir()
+    adapter.write_bytes(b"weights")
     page.evaluate("document.querySelector('.irl-chart').mark = document.querySelector('.irl-chart .main-svg').mark = 7")
     expect(page.locator(".irl-facts")).to_contain_text("of 40")
     assert page.title().endswith("% · swift-otter")
@@ -140,6 +143,14 @@ def test_a_run_is_followed_on_one_node_that_keeps_its_zoom_and_its_step(visit, f
     assert [change["state"] for change in page.evaluate("told.state")] == ["running", "finished"]
     page.get_by_role("button", name="Try its adapter").click()
     assert page.evaluate("told.open") == [{"page": "classify", "adapter": "swift-otter-0001"}]
+
+
+def test_an_ended_run_without_an_adapter_offers_none_to_try(visit, home):
+    write_run(home, "bare-otter-0001", iter([*list(simulate(layers=6, steps=5))[:-1], events.Stopped(what="No adapter was saved.")]))
+    page = visit("bare-otter-0001")
+    expect(page.locator(".irl-badge")).to_have_text("stopped")
+    expect(page.get_by_role("button", name="Open in Runs")).to_be_visible()
+    expect(page.get_by_role("button", name="Try its adapter")).to_be_hidden()
 
 
 def test_what_is_drawn_is_what_was_chosen(visit, home):
@@ -281,7 +292,9 @@ def test_stop_is_asked_for_once_and_said(visit, follow, home):
     follow("long-loon-0001", steps=400, every=0.3)
     page = visit("long-loon-0001")
     painted(page, 2)
-    page.get_by_role("button", name="Stop").click()
+    # The button says so before the server is asked.
+    with page.expect_response(lambda r: "component_server" in r.url and json.loads(r.request.post_data)["fn_name"] == "stop_run"):
+        page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("button", name="Stopping …")).to_be_disabled()
     assert (home / "long-loon-0001" / "stop").exists()
 

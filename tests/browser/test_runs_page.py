@@ -78,10 +78,10 @@ def test_nine_intentions_of_long_names_are_all_seen(visit, served, width):
 
 def test_a_run_that_is_opened_while_it_trains_gets_its_report_when_it_ends(visit):
     page = visit()
-    run = start(page, "120")
+    run = start(page, "240")
     page.goto(page.url.split("?")[0] + f"?page=runs&run={run}")
     expect(page.locator("#live-runs .irl-badge")).to_have_text("running", timeout=PATIENCE)
     expect(page.locator("#ir-zip")).to_be_hidden()
-    expect(page.locator("#live-runs .irl-badge")).to_have_text("finished", timeout=PATIENCE)
+    expect(page.locator("#live-runs .irl-badge")).to_have_text("finished", timeout=2 * PATIENCE)
     expect(page.locator("#ir-report")).to_contain_text("No clear difference")
     expect(page.locator("#ir-zip")).to_be_visible()

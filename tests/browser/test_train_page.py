@@ -24,7 +24,7 @@ def test_a_first_visit_shows_the_recorded_run_the_machine_and_what_a_run_will_ta
 
 def test_a_run_is_started_watched_over_a_reload_and_its_adapter_tried(visit):
     page = visit()
-    run = start(page)
+    run = start(page, "120")
     expect(page.locator("#live .irl-badge")).to_have_text("running", timeout=PATIENCE)
     page.reload()
     expect(page.locator("#live .irl-name")).to_have_text(run.rsplit("-", 1)[0], timeout=PATIENCE)
@@ -108,6 +108,13 @@ def test_a_preset_fills_the_form_at_once(visit):
     expect(page.get_by_role("combobox", name="Model")).to_have_value("SmolLM2-135M, 30 layers")
     page.get_by_role("button", name="Command").click()
     expect(page.locator("#ir-snippets code").first).to_contain_text("--preset real-llm")
+    # Chosen again, it takes back what was typed since.
+    page.get_by_role("button", name="More settings").click()
+    setting(page, "Seed").fill("7")
+    expect(page.locator("#ir-snippets code").first).to_contain_text("--seed 7")
+    page.locator("#ir-presets").get_by_text("A real LLM").click()
+    expect(setting(page, "Seed")).to_have_value("")
+    expect(page.locator("#ir-snippets code").first).not_to_contain_text("--seed")
 
 
 def test_a_corpus_of_ones_own_is_looked_at_before_it_is_trained_on(visit, tmp_path):

@@ -7,7 +7,9 @@ import pytest
 
 from irtuning import catalogue
 from irtuning.errors import CorpusError
+from irtuning.revisions import corpora
 from irtuning.revisions.corpora import Columns, label_meanings, load_corpus, load_test
+from irtuning.revisions.tables import Table
 
 
 def rows(count, labels="ab", documents=10, name="r"):
@@ -240,6 +242,11 @@ def test_an_evaluation_scores_the_test_part_of_a_folder_and_of_the_file_trained_
     assert "test part of one.jsonl" in which
     found, which = load_test(str(path), trained_on="another")
     assert (len(found), which) == (60, "Scored on all of one.jsonl: 60 rows, 1 left out.")
+    # Which rows trained it depends on the documents that were named then.
+    apart = load_corpus(str(path), Columns(doc=""))
+    assert apart.fingerprint != corpus.fingerprint
+    assert load_test(str(path), None, apart.fingerprint)[0] == found
+    assert load_test(str(path), None, apart.fingerprint, Columns(doc=""))[0] == apart.test
     # The same rows as in training, when the test file of a folder is named by itself.
     assert load_test(str(tmp_path / "f" / "test.jsonl"))[0] == load_corpus(str(tmp_path / "f")).test
     # One class is no hindrance to scoring.
@@ -265,3 +272,20 @@ def test_documents_that_are_said_to_be_none_are_not_guessed_again(tmp_path):
     corpus = load_corpus(path, Columns(doc=""))
     assert any("names no documents" in n for n in corpus.notices)
     assert not any(r.doc_id for r in corpus.train)
+
+
+def test_a_data_set_with_a_test_part_alone_is_scored_whole_and_not_trained_on(monkeypatch):
+    some = [{**row, "doc_id": ""} for row in rows(20)]
+    alone = {"test": Table("x/y (test)", list(some[0]), some, list(range(20)))}
+    monkeypatch.setattr(corpora, "load_hub", lambda name: alone)
+    found, which = load_test("some/bench")
+    assert (len(found), which) == (20, "Scored on the test part of some/bench: 20 rows.")
+    with pytest.raises(CorpusError, match="no train part"):
+        load_corpus("some/bench")
+
+
+def test_why_no_row_can_be_scored_is_said(tmp_path):
+    path = save(tmp_path / "mine.jsonl", [{"before": "", "after": "", "label": "a"}, {"before": "x" * 20_001, "after": "", "label": "a"}])
+    with pytest.raises(CorpusError, match=r"no row to score in all of mine\.jsonl") as caught:
+        load_test(str(path))
+    assert "1 row with both sides empty; 1 row of more than 20,000 characters a side" in str(caught.value)

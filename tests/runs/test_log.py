@@ -2,12 +2,14 @@
 
 import json
 import threading
+from datetime import datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from irtuning.events import Finished, Notice, Phase
+from irtuning.events import Finished, Notice, Phase, Resumed
+from irtuning.insight.history import RunHistory
 from irtuning.runs.log import EventLog, read_from, read_head, read_tail
 
 
@@ -130,3 +132,16 @@ def test_the_head_ends_with_what_was_looked_for(tmp_path):
         log.append(event)
     head = read_head(tmp_path / "events.jsonl", until="finished")
     assert [event["kind"] for event in head] == ["phase", "phase", "finished"]
+
+
+def test_a_run_that_goes_on_tells_when_it_would_have_begun_without_the_pause(tmp_path):
+    EventLog(tmp_path, clock=lambda: 1000.0).append(Phase(name="loading"))
+    later = iter([1030.0, 90_000.0, 90_010.0])
+    EventLog(tmp_path, clock=lambda: next(later)).append(Phase(name="training"))
+    log = EventLog(tmp_path, clock=lambda: next(later))
+    log.append(Resumed(from_step=0))
+    log.append(Phase(name="loading"))
+    assert [event["time"] for event in lines(tmp_path)] == [0.0, 30.0, 30.0, 40.0]
+    history = RunHistory()
+    history.feed(lines(tmp_path))
+    assert datetime.fromisoformat(history.started).timestamp() == 90_000 - 30

@@ -2,7 +2,7 @@
 
 import io
 
-from irtuning.events import RunStarted, Step
+from irtuning.events import Notice, RunStarted, Step
 from irtuning.runs.terminal import Terminal
 
 
@@ -23,3 +23,21 @@ def test_the_time_left_is_foretold_by_the_last_steps_and_not_by_a_short_one():
     last = out.getvalue().splitlines()[-1]
     assert "step 50/100" in last
     assert "0.91 s a step  46 s left" in last
+
+
+class Gone(io.StringIO):
+    """A pipe whose reader has left after a line."""
+
+    def write(self, text):
+        if "\n" in self.getvalue():
+            raise BrokenPipeError
+        return super().write(text)
+
+
+def test_a_run_goes_on_when_nobody_reads_any_more(tmp_path):
+    out = Gone()
+    terminal = Terminal("calm-heron-0a0a", every=10, out=out)
+    for text in ("one", "two", "three"):
+        terminal.take(Notice(text=text))
+    assert out.getvalue() == "calm-heron-0a0a  one\n"
+    assert terminal.close(tmp_path) == {}

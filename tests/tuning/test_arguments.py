@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from transformers import TrainingArguments
 
@@ -29,3 +32,19 @@ def test_one_process_trains_on_one_gpu_however_many_it_sees(monkeypatch):
 def test_the_papers_models_keep_the_papers_hundred():
     config = RunConfig(model_name="llama3.1-8b", use_instruction=True).resolve()
     assert arguments(config, choose_device("cpu", "float32"), 200).warmup_steps == 100
+
+
+@pytest.mark.parametrize("asked", ["fp16", "bf16", "no"])
+def test_a_run_computes_in_the_numbers_it_tells_of_whatever_accelerate_was_set_to(monkeypatch, asked):
+    """Under fp16 gradients are scaled: measured and clipped as they are, nearly nothing would be left of a step."""
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", asked)
+    config = RunConfig(model_name="minilm").resolve()
+    assert arguments(config, choose_device("cpu", "float32"), 10).mixed_precision == "no"
+    assert arguments(config, replace(choose_device("cpu"), dtype="bfloat16"), 10).mixed_precision == "bf16"
+
+
+def test_without_checkpoints_no_folder_is_made(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    made = arguments(RunConfig(model_name="minilm").resolve(), choose_device("cpu", "float32"), 10)
+    assert (made.save_strategy, list(tmp_path.iterdir())) == ("no", [])
+    assert Path(made.output_dir).is_dir()

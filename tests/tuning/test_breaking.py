@@ -30,8 +30,8 @@ def test_memory_that_runs_out_anywhere_is_said_with_what_helps(tmp_path, model_d
 
 
 @pytest.mark.parametrize(("breaks", "says"), [
-    ("loss", "The loss is no number any more since step 9"), ("memory", "The memory ran out"), ("shapes", "Training broke with Runtime"),
-    ("weights", "What the model says is no number any more since step 12"), ("disk", "The disk is full"),
+    ("loss", "The loss has not been a finite number since step 9"), ("memory", "The memory ran out"), ("disk", "The disk is full"),
+    ("weights", "The model's output has not been a finite number since step 12"), ("shapes", "Training broke with Runtime"),
 ])
 def test_what_breaks_the_training_leaves_the_best_weights_so_far(tmp_path, model_dirs, corpus_dir, monkeypatch, breaks, says):
     held, events, prepare = [], [], training.prepare
@@ -60,3 +60,39 @@ def test_what_breaks_the_training_leaves_the_best_weights_so_far(tmp_path, model
     assert read_origin(tmp_path / "a").step == scored
     weights = load_file(tmp_path / "a" / "adapter_model.safetensors")
     assert all(value.isfinite().all() for value in weights.values())
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_an_adapter_that_cannot_be_saved_leaves_the_earlier_one_and_no_litter(tmp_path, model_dirs, corpus_dir, monkeypatch, broken):
+    out = tmp_path / "adapter"
+    train(settings(model_dirs, corpus_dir, max_steps=2), output_dir=out)
+    earlier = read_origin(out)
+    weights = load_file(out / "adapter_model.safetensors")
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def breaks(event):
+        if broken and event.kind == "step" and event.step == 3:
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(training.adapters, "save_adapter", full)
+    # What broke first is what is told.
+    with pytest.raises(StudioError, match="Training broke with Runtime" if broken else "The disk is full"):
+        train(settings(model_dirs, corpus_dir, max_steps=4, seed=9), breaks, output_dir=out)
+    assert read_origin(out) == earlier
+    again = load_file(out / "adapter_model.safetensors")
+    assert all(torch.equal(again[name], tensor) for name, tensor in weights.items())
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_stop_while_the_test_part_is_scored_keeps_the_adapter(tmp_path, model_dirs, corpus_dir):
+    events = []
+    result = train(
+        settings(model_dirs, corpus_dir, max_steps=2), events.append, output_dir=tmp_path / "adapter",
+        should_stop=lambda: any(event.kind == "phase" and event.name == "evaluating" for event in events),
+    )  # fmt: skip
+    assert (result.stopped, result.test) == (True, {})
+    assert not any(event.kind == "evaluated" and event.subset == "test" for event in events)
+    assert read_origin(tmp_path / "adapter").metrics is None
+    assert "scores are not recorded" in (tmp_path / "adapter" / "README.md").read_text()

@@ -17,7 +17,7 @@ from irtuning.errors import ModelError
 from irtuning.tuning.callback import LayerwiseCallback
 from irtuning.tuning.layers import find_layers
 from irtuning.tuning.methods import make_policy, named_policy
-from irtuning.tuning.policies import Stack
+from irtuning.tuning.policies import FixedPolicy, Stack
 from tests.conftest import FAMILIES, tiny_model, with_adapter
 from tests.tuning.test_callback import data, trainer
 
@@ -86,15 +86,76 @@ def test_a_new_trainer_on_a_model_whose_training_was_interrupted_begins_from_all
     assert all(step.moved == [0, 1, 2, 3] for step in steps)
 
 
+def test_arguments_that_an_interrupted_training_left_without_clipping_have_it_again_for_a_new_model(tmp_path):
+    def interrupts(step):
+        raise KeyboardInterrupt
+
+    first = trainer(tmp_path, [LayerwiseCallback("ir", emit=interrupts)], max_grad_norm=0.7)
+    with pytest.raises(KeyboardInterrupt):
+        first.train()
+    assert first.args.max_grad_norm == 0.0
+    clips = []
+
+    class Watch(TrainerCallback):
+        def on_step_begin(self, args, state, control, **kwargs):
+            clips.append(again._clip_to)
+
+    again = LayerwiseCallback("ir")
+    Trainer(
+        model=with_adapter(tiny_model("llama")), args=first.args, train_dataset=data(), callbacks=[again, Watch()]
+    ).train()
+    assert set(clips) == {0.7}
+    assert first.args.max_grad_norm == 0.7
+
+
+def test_arguments_in_a_checkpoint_hold_the_clipping_that_was_asked_for(tmp_path):
+    trainer(tmp_path, [LayerwiseCallback("ir")], max_grad_norm=0.7, save_strategy="steps", save_steps=2).train()
+    kept = torch.load(tmp_path / "checkpoint-2" / "training_args.bin", weights_only=False)
+    assert kept.max_grad_norm == 0.7
+
+
+def test_with_gradients_asked_for_twice_the_backward_pass_still_ends_at_the_lowest_trained_layer(tmp_path):
+    """As peft's way of preparing a quantised model and the Trainer both do: transformers forgets the first hooks."""
+    model = with_adapter(tiny_model("llama"))
+    model.get_base_model().enable_input_require_grads()
+    embeddings, seen = model.get_input_embeddings(), []
+    callback = LayerwiseCallback(lambda stack: FixedPolicy([3]))
+    run = trainer(tmp_path, [callback], model=model, activation_checkpointing=True, max_steps=2)
+    assert not run.args.activation_checkpointing_kwargs
+
+    class Watch(TrainerCallback):
+        def on_train_begin(self, args, state, control, **kwargs):
+            embeddings.register_forward_hook(lambda module, args, output: seen.append(output.requires_grad))
+
+    run.add_callback(Watch())
+    run.train()
+    assert seen
+    assert not any(seen)
+
+
+def test_a_model_that_wraps_another_has_its_layers_and_one_without_a_config_is_told_of_in_a_sentence():
+    class Wrapped(torch.nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+    assert len(find_layers(Wrapped(with_adapter(tiny_model("llama"))))) == 4
+    with pytest.raises(ModelError, match="No stack of layers"):
+        find_layers(Wrapped(torch.nn.Linear(2, 2)))
+
+
 @pytest.mark.parametrize(("setting", "says"), [
     ({"deepspeed": "zero.json"}, "Under DeepSpeed and FSDP"),
     ({"fsdp": "full_shard"}, "Under DeepSpeed and FSDP"),
     ({"distributed_state": SimpleNamespace(distributed_type=DistributedType.FSDP)}, "Under DeepSpeed and FSDP"),
     ({"world_size": 2, "ddp_find_unused_parameters": False}, "ddp_find_unused_parameters=True"),
     ({"world_size": 2, "native": True, "activation_checkpointing": True}, "ddp_find_unused_parameters=True"),
+    ({"world_size": 2, "native": True, "by_hand": True}, "ddp_find_unused_parameters=True"),
 ])
 def test_where_gradients_cannot_be_measured_it_is_refused_before_anything_is_touched(setting, says):
     model = tiny_model("llama")
+    if setting.get("by_hand"):
+        model.gradient_checkpointing_enable()
     if not setting.get("native"):
         model = with_adapter(model)
     plain = {

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
@@ -43,3 +45,24 @@ def test_a_difference_is_clear_only_where_its_interval_leaves_zero_out():
     assert not same["clear"]
     assert (same["macro_f1"], same["low"], same["high"]) == (0, 0, 0)
     assert difference(truth, bad, good, labels=2, seed=1)["macro_f1"] == pytest.approx(-clear["macro_f1"])
+
+
+def test_the_interval_is_that_of_rows_drawn_one_by_one():
+    random = np.random.default_rng(3)
+    true = random.integers(0, 4, 400)
+    one, two = (np.where(random.random(400) < share, true, random.integers(0, 4, 400)) for share in (0.6, 0.5))
+    found = difference(true, one, two, labels=4, seed=1, draws=4000)
+    rows = np.random.default_rng(9).integers(0, 400, size=(4000, 400))
+    gaps = macro_f1(true[rows], one[rows], 4) - macro_f1(true[rows], two[rows], 4)
+    assert [found["low"], found["high"]] == pytest.approx(np.quantile(gaps, [0.025, 0.975]), abs=0.01)
+    assert found["macro_f1"] == pytest.approx(f1_score(true, one, average="macro") - f1_score(true, two, average="macro"))
+
+
+def test_many_rows_need_no_memory_of_their_own():
+    true = np.arange(400_000) % 5
+    tracemalloc.start()
+    found = difference(true, true, np.zeros_like(true), labels=5, seed=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (found["rows"], found["clear"]) == (400_000, True)
+    assert peak < 200 * 2**20

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
+from transformers import TrainerState, TrainingArguments
 
 from irtuning.events import RunStarted, Step
 from irtuning.tuning import fitting
@@ -201,3 +204,48 @@ def test_where_the_choice_stays_states_are_kept_at_once(tmp_path, monkeypatch, m
     train(config, lambda event: None, output_dir=tmp_path / "adapter")
     # Two passes over 96 rows in batches of 8.
     assert made[0].hits >= least
+
+
+def saved(cache, folder, step, arguments):
+    checkpoint = folder / f"checkpoint-{step}"
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    cache.on_save(arguments, TrainerState(global_step=step), None)
+    return sorted(path.name for path in (folder / "prefix").glob("*"))
+
+
+def test_states_of_a_cut_that_is_gone_are_deleted_once_no_checkpoint_needs_them(tmp_path):
+    model = still(with_adapter(tiny_model("llama")))
+    cache, arguments = PrefixCache(model, patience=1), TrainingArguments(str(tmp_path), use_cpu=True)
+
+    def a_step(number, lowest):
+        cache.on_step_begin(arguments, TrainerState(global_step=number - 1), None)
+        cache.take_choice(lowest)
+        with cache.around([0, 1], [5, 9]):
+            model(**collate(ROWS[:2], 0))
+
+    a_step(1, 2)
+    assert saved(cache, tmp_path, 1, arguments) == ["0-1.safetensors"]
+    a_step(2, 0)
+    a_step(3, 3)
+    # The first checkpoint would still take the first cut up.
+    assert saved(cache, tmp_path, 3, arguments) == ["0-1.safetensors", "0-3.safetensors"]
+    shutil.rmtree(tmp_path / "checkpoint-1")
+    a_step(4, 3)
+    assert saved(cache, tmp_path, 4, arguments) == ["0-3.safetensors"]
+
+
+def test_kept_states_that_are_damaged_are_computed_anew(tmp_path, caplog):
+    model = still(with_adapter(tiny_model("llama")))
+    cache, arguments = PrefixCache(model, patience=1), TrainingArguments(str(tmp_path), use_cpu=True)
+    cache.take_choice(2)
+    with cache.around([0, 1], [5, 9]):
+        model(**collate(ROWS[:2], 0))
+    saved(cache, tmp_path, 1, arguments)
+    cache.remove()
+    shard = tmp_path / "prefix" / "0-1.safetensors"
+    shard.write_bytes(shard.read_bytes()[:100])
+    again = PrefixCache(model, patience=1)
+    again.on_train_begin(arguments, TrainerState(global_step=1), None)
+    assert again.cut == 2
+    assert "damaged" in caplog.text
+    assert passes(model, again, 2)[1] == [0, 1]

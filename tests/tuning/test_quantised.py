@@ -116,7 +116,7 @@ def test_a_library_that_fails_is_told_in_one_sentence(wide_dirs, monkeypatch):
 
 def test_widths_that_the_library_computes_wrongly_on_a_cpu_are_refused(model_dirs, wide_dirs, monkeypatch):
     monkeypatch.setattr(quantised, "installed", lambda: True)
-    with pytest.raises(ModelError, match="a multiple of 64 numbers; this model has some over 32"):
+    with pytest.raises(ModelError, match="a multiple of 64 wide; this model has one of 32"):
         loaded(model_dirs, "4bit")
     with pytest.raises(ModelError, match="some over 32"):
         loaded(model_dirs, "4bit", "gpt2")

@@ -160,7 +160,8 @@ def test_it_learns(tmp_path, model_dirs, corpus_dir):
         ({"device": "cuda"}, ConfigError, "no cuda device"),
     ],
 )
-def test_what_cannot_be_is_said_in_one_sentence(tmp_path, model_dirs, corpus_dir, change, error, says):
+def test_what_cannot_be_is_said_in_one_sentence(tmp_path, model_dirs, corpus_dir, monkeypatch, change, error, says):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(error, match=says) as caught:
         train(settings(model_dirs, corpus_dir, **change), output_dir=tmp_path)
     assert "\n" not in str(caught.value)
@@ -202,7 +203,7 @@ def test_every_rule_on_the_real_llm(tmp_path, corpus_dir, rule):
     few = replace(whole, validation=whole.validation[:3], test=whole.test[:3])
     # IST's first trial comes in the eleventh step.
     count = 11 if rule.get("tuning_method") == "ist" else 4
-    config = RunConfig(model_name="smollm2-135m", dataset_name="few", max_steps=count, batch_size=4, max_length=96, **rule)
+    config = RunConfig(model_name="smollm2-135m", dataset_name="few", max_steps=count, batch_size=2, max_length=96, **rule)
     _, events = record(config, tmp_path / "a", corpus=few)
     steps = [e for e in events if e.kind == "step"]
     assert len(steps) == count
@@ -250,3 +251,19 @@ def test_reports_hold_loss_rate_and_importance_and_lie_beside_the_checkpoints(tm
         assert logs["learning_rate"] > 0
         assert any(name.startswith("importance/") for name in logs)
     assert folders == [str(tmp_path / "run" / "tensorboard")]
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_a_corpus_without_rows_in_a_part_is_refused_before_anything_is_loaded(tmp_path, model_dirs, corpus_dir, part):
+    corpus = replace(load_corpus(str(corpus_dir)), **{part: ()})
+    with pytest.raises(CorpusError, match=f"no rows in its {part} part"):
+        train(settings(model_dirs, corpus_dir), output_dir=tmp_path / "a", corpus=corpus)
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_run_in_python_leaves_its_adapter_with_its_scores_and_nothing_else(tmp_path, model_dirs, corpus_dir, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = train(settings(model_dirs, corpus_dir, max_steps=2), output_dir="adapter")
+    assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
+    assert read_origin(tmp_path / "adapter").metrics["macro_f1"] == result.test["macro_f1"]
+    assert f"| macro-F1 | {result.test['macro_f1']:.3f} | not measured |" in (tmp_path / "adapter" / "README.md").read_text()

@@ -31,7 +31,8 @@ def test_answers(view):
     first = poll(view, {"run": RUN, "offset": 0, "wait": 0})
     assert first["reset"]
     assert first["head"]["layers"] == 6
-    assert poll(view, {"run": RUN, "offset": first["offset"], "wait": 10}) == {"offset": first["offset"], "state": "finished"}
+    again = poll(view, {"run": RUN, "offset": first["offset"], "wait": 10})
+    assert again == {"offset": first["offset"], "state": "finished", "adapter": False}
     assert view.explain_step({"run": RUN, "step": 5})["step"] == 5
     figures = view.skeletons({"layers": 6, "steps": 10, "theme": "dark", "wide": False})
     assert figures["live"]["layout"]["xaxis"]["range"] == [0.5, 10.5]

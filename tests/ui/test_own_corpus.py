@@ -9,6 +9,7 @@ from irtuning.errors import CorpusError
 from irtuning.insight.estimate import Sizes
 from irtuning.revisions.corpora import Columns, load_corpus, read_table
 from irtuning.runs.store import RunStore
+from irtuning.ui import own_corpus
 from irtuning.ui.corpus import columns_for_config, forget_unused, is_table, keep, preview, sizes_of, summary
 from irtuning.ui.own_corpus import SAMPLE, OwnCorpus, checked, describe, named
 
@@ -130,3 +131,15 @@ def test_a_file_is_shown_with_the_columns_that_were_chosen_before(mine):
     assert is_table(str(mine))
     assert not is_table(str(mine.parent))
     assert not is_table("starter")
+
+
+def test_a_file_too_large_to_be_looked_at_can_be_trained_on_by_its_usual_columns(tmp_path, monkeypatch):
+    large = tmp_path / "large.csv"
+    large.write_text("before,after,label\na,b,c\n")
+    monkeypatch.setattr(own_corpus, "LARGEST_READ_BYTES", 10)
+    part = OwnCorpus(None, [], [])
+    path, seen, _, before, *_ = part.shown(str(large), Columns())
+    assert path == str(large)
+    assert "too large to be looked at here" in seen
+    assert before.value is None
+    assert part.choice(path, None, None, None, None) == (str(large), {})

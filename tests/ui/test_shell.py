@@ -36,6 +36,16 @@ def test_a_visit_shows_the_run_asked_for_else_the_one_with_most_layers_that_was_
     assert first_run(studio, "../../etc") == "deep-otter-0002"
 
 
+def test_a_link_to_a_run_that_is_gone_says_so(studio, monkeypatch):
+    told = []
+    monkeypatch.setattr("irtuning.ui.shell.gr.Warning", told.append)
+    write_run(studio.store.home, "own-otter-0003", simulate(layers=6, steps=5))
+    assert first_run(studio, "gone-otter-0009", tell=True) == ""
+    assert first_run(studio, "own-otter-0003", tell=True) == "own-otter-0003"
+    assert len(told) == 1
+    assert "gone-otter-0009" in told[0]
+
+
 def test_a_run_that_trains_now_comes_before_recorded_ones(studio):
     write_run(studio.store.recorded, "deep-otter-0002", simulate(layers=30, steps=5))
     alive = write_run(studio.store.home, "live-otter-0004", iter(list(simulate(layers=6, steps=5))[:-1]))

@@ -231,3 +231,17 @@ def test_rounded():
     assert rounded(None) is None
     assert rounded(float("nan")) is None
     assert rounded(0.0) == 0.0
+
+
+def test_that_there_is_an_adapter_to_try_is_told_once_the_run_has_ended(store, tmp_path):
+    made = list(simulate(layers=6, steps=5))
+    folder = write_run(tmp_path, RUN, iter(made[:-1]))
+    assert "adapter" not in RunReader(store).poll(RUN) or store.state(RUN) == "lost"
+    with (folder / "events.jsonl").open("a") as stream:
+        stream.write(lines([events.Stopped(what="It was ended. No adapter was saved.")]))
+    assert RunReader(store).poll(RUN)["adapter"] is False
+    (folder / "adapter").mkdir()
+    (folder / "adapter" / "adapter_model.safetensors").write_bytes(b"x")
+    answer = RunReader(store).poll(RUN)
+    assert answer["adapter"] is True
+    assert RunReader(store).poll(RUN, answer["offset"])["adapter"] is True
