@@ -31,6 +31,14 @@ def chromium():
 
 
 @pytest.fixture(scope="package")
+def profile(chromium):
+    """What a person's browser keeps from visit to visit: the app's scripts, fetched and compiled once. The app itself keeps nothing."""
+    made = chromium.new_context()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="package")
 def recorded(tmp_path_factory):
     """A store of recorded runs with one of 30 layers."""
     home = tmp_path_factory.mktemp("recorded")
@@ -78,9 +86,9 @@ def address(served):
 
 
 @pytest.fixture
-def visit(chromium, address):
+def visit(profile, address):
     """Opens pages; at the end, nothing may have gone wrong in one or asked another host."""
     faults = []
-    with visiting(chromium, address, faults) as open_page:
+    with visiting(profile, address, faults) as open_page:
         yield open_page
     assert faults == []

@@ -23,12 +23,13 @@ def setting(page, label: str):
 
 
 @contextlib.contextmanager
-def visiting(browser, address: str, faults: list[str]) -> Iterator[Callable]:
+def visiting(profile, address: str, faults: list[str]) -> Iterator[Callable]:
     """A function that opens pages, which are closed at the end; what breaks in them and whom else they ask goes to `faults`."""
     pages = []
 
     def open_page(query: str = "", *, width: int = 1280, height: int = 900):
-        page = browser.new_page(viewport={"width": width, "height": height})
+        page = profile.new_page()
+        page.set_viewport_size({"width": width, "height": height})
         page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("request", lambda r: faults.append(r.url) if urlparse(r.url).hostname not in (None, "", "127.0.0.1") else None)

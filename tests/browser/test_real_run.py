@@ -83,10 +83,10 @@ def studio(tmp_path_factory):
 
 
 @pytest.fixture
-def visit(chromium, studio):
+def visit(profile, studio):
     """Opens pages of the real app; neither they nor the app may ask another machine."""
     faults = []
-    with visiting(chromium, studio.address, faults) as open_page:
+    with visiting(profile, studio.address, faults) as open_page:
         yield open_page
     assert faults == []
     assert not studio.asked.exists()
