@@ -254,10 +254,13 @@ def main(arguments: list[str]) -> int:
     """Runs one command; its exit status."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            # A terminal that cannot show a sign gets another one for it.
-            stream.reconfigure(errors="replace")
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.isatty():
+        # A terminal that cannot show a sign gets another one for it.
+        sys.stdout.reconfigure(errors="replace")
+    return _told_to_the_end(_answer(arguments))
+
+
+def _answer(arguments: list[str]) -> int:
     try:
         return app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
     except cyclopts.CycloptsError as error:
@@ -276,16 +279,21 @@ def main(arguments: list[str]) -> int:
     except BrokenPipeError:
         # Whoever read the output has enough, as `| head` has.
         return 0
-    finally:
-        _let_go()
 
 
-def _let_go() -> None:
-    """Python would complain at its exit of an output that nobody reads any more."""
+def _told_to_the_end(status: int) -> int:
+    """The status of a command once its last words are out; 1 where they were lost, but not where nobody reads any more."""
+    if sys.stdout is None:
+        return status
     try:
         sys.stdout.flush()
-    except (OSError, ValueError):
+    except OSError as error:
+        # Python would complain once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            print(f"Standard output cannot be written ({error.strerror}).", file=sys.stderr)
+            return status or 1
+    return status
 
 
 if __name__ == "__main__":

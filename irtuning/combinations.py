@@ -69,8 +69,9 @@ def fault(values: Mapping[str, Any]) -> str | None:
         return "settle after needs a budget for the steps that follow: set budget below 1, e.g. 0.67"
     if _set(values, "cache_prefix") and (every := _whole_step_every(values)) and every <= RESTING:
         return (
-            f"cache prefix finds no layers that rest for more than {RESTING} steps where all train every {every}: "
-            f"{'set settle after, too' if values.get('budget') is not None else 'set refresh every higher'}, or leave it out"
+            f"cache prefix, which skips resting layers, finds none that rest for more than {RESTING} steps where all train every "
+            f"{every}: {'settle (settle after)' if values.get('budget') is not None else 'measure all more rarely (refresh every)'}, "
+            "or leave it out"
         )
     for option, others in INSTEAD_OF.items():
         for name, usual in others.items():

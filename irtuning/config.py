@@ -158,9 +158,9 @@ class RunConfig(BaseModel):
     )
     load_8bit: bool | None = Field(None, description="Load the frozen model in 8 bit (needs bitsandbytes).")
     load_4bit: bool | None = Field(None, description="Load the frozen model in 4 bit (needs bitsandbytes).")
-    before_column: str | None = Field(None, description="Column of the text before; unset: `before`.")
-    after_column: str | None = Field(None, description="Column of the text after; unset: `after`.")
-    label_column: str | None = Field(None, description="Column of the intention; unset: `label`.")
+    before_column: str | None = Field(None, description="Column of the text before; unset: `before` or another usual name.")
+    after_column: str | None = Field(None, description="Column of the text after; unset: `after` or another usual name.")
+    label_column: str | None = Field(None, description="Column of the intention; unset: `label` or another usual name.")
     doc_column: str | None = Field(
         None, description="Column of the document or writer; unset: one that is called so; empty: none."
     )

@@ -8,6 +8,7 @@ import time
 
 import pytest
 import torch
+from peft import PeftModel
 
 from irtuning.classify import CHECKPOINTS, SHIPPED, Classifier, evaluate
 from irtuning.errors import AdapterError, ModelError, RevisionError
@@ -45,15 +46,16 @@ def test_no_pairs_have_no_answers(adapter):
     assert Classifier(adapter, device="cpu").classify_many([]) == []
 
 
-@pytest.mark.parametrize("where", ["loading", "predicting"])
+@pytest.mark.parametrize("where", ["load_model", "from_pretrained", "predict_logits"])
 def test_memory_that_runs_out_is_one_sentence(adapter, monkeypatch, where):
     def full(*args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
     classifier = Classifier(adapter, device="cpu")
-    monkeypatch.setattr(*((models, "load_model") if where == "loading" else (predicting, "predict_logits")), full)
+    place = {"load_model": models, "from_pretrained": PeftModel, "predict_logits": predicting}[where]
+    monkeypatch.setattr(place, where, full)
     with pytest.raises(ModelError, match=r"The memory ran out\. End what else uses it"):
-        Classifier(adapter, device="cpu") if where == "loading" else classifier.classify("a", "b")
+        classifier.classify("a", "b") if place is predicting else Classifier(adapter, device="cpu")
 
 
 @pytest.mark.parametrize("pair", [("", ""), ("same", " same"), ("x" * 20_001, "")])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 
 from irtuning import catalogue
@@ -85,12 +86,12 @@ def load_test(
     if path is None or path.is_dir():
         corpus = load_corpus(name, columns)
         return corpus.test, f"Scored on the test part of {corpus.name}: {count_rows(len(corpus.test))}."
-    if trained_on:
+    for asked in (columns, _where_open(columns, trained_with or Columns())) if trained_on else ():
         try:
-            corpus = load_corpus(name, trained_with)
+            corpus = load_corpus(name, asked)
         except CorpusError:
-            corpus = None  # fit to score, though not to train on
-        if corpus is not None and corpus.fingerprint == trained_on:
+            continue  # fit to score, though not to train on
+        if corpus.fingerprint == trained_on:
             return (
                 corpus.test,
                 f"Scored on the test part of {corpus.name}, the rest trained it: {count_rows(len(corpus.test))}.",
@@ -98,11 +99,18 @@ def load_test(
     return _whole(open_table(path), f"all of {path.name}", columns)
 
 
+def _where_open(columns: Columns, others: Columns) -> Columns:
+    """Columns somebody named, where nobody did other ones."""
+    named = asdict(columns)
+    return Columns(**{name: getattr(others, name) if column is None else column for name, column in named.items()})
+
+
 def _whole(table: Table, what: str, columns: Columns) -> tuple[tuple[Revision, ...], str]:
     dropped: Counter[str] = Counter()
     rows = tuple(usable_rows(table, columns, dropped))
     if not rows:
-        raise CorpusError(f"There is no row to score in {what}.", f"Left out were {'; '.join(left_out(dropped)) or 'none'}.")
+        why = f"Left out: {'; '.join(left_out(dropped))}." if dropped else "It is empty."
+        raise CorpusError(f"{table.source!r} has no row to score.", why)
     missing = sum(dropped.values())
     return rows, f"Scored on {what}: {count_rows(len(rows))}{f', {missing} left out' if missing else ''}."
 

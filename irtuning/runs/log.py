@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -153,10 +154,9 @@ def read_tail(path: Path, limit_bytes: int = TAIL_BYTES) -> list[dict[str, Any]]
 
 
 def _wall_start(path: Path) -> float | None:
-    """When the run began, in seconds since 1970, by its first event; None where no event says so."""
-    for event in read_head(path, until="run_started"):
-        try:
-            return datetime.fromisoformat(event["started"]).timestamp()
-        except (KeyError, TypeError, ValueError):
-            continue
-    return None
+    """When the run began, in seconds since 1970, by the last event that says so; None where none does."""
+    began = None
+    for event in all_events(path):
+        with suppress(KeyError, TypeError, ValueError):
+            began = datetime.fromisoformat(event["started"]).timestamp()
+    return began

@@ -113,8 +113,10 @@ class Terminal:
     def _say(self, text: str) -> None:
         try:
             print(f"{self._run}  {text}", file=self._out, flush=True)
+        except UnicodeEncodeError:
+            self._say(text.encode("ascii", "replace").decode())
         except (OSError, ValueError):
-            # Whoever read is gone, as `| head` is, or the terminal was closed: the run goes on without a word.
+            # Whoever read is gone, as `| head` is, or its disk is full: the run goes on without a word.
             self._out = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
 

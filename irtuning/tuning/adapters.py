@@ -18,6 +18,7 @@ from transformers.pytorch_utils import Conv1D
 from irtuning.config import RunConfig
 from irtuning.errors import AdapterError, ModelError
 from irtuning.tuning.bottleneck import BottleneckConfig
+from irtuning.tuning.device import out_of_memory
 from irtuning.tuning.dropping import quicken_dropout
 from irtuning.tuning.fused import fuse_lora
 from irtuning.tuning.layers import layer_modules
@@ -126,6 +127,8 @@ def load_adapter(model: nn.Module, folder: Path) -> PeftModel:
     try:
         loaded = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
     except (RuntimeError, ValueError, KeyError, OSError, SafetensorError) as error:
+        if out_of_memory(error):
+            raise
         raise AdapterError(
             f"The adapter in {folder.name!r} does not fit its base model, or its file is damaged.",
             "Train it again, or choose another adapter.",

@@ -75,13 +75,13 @@ def _ir(config: RunConfig, stack: Stack) -> Policy:
     if config.budget is not None:
         cost = StepCost(stack.depth, stack.layers, cached=bool(config.cache_prefix and config.settle_after))
         if config.settle_after:
-            _reachable(config.budget, least_share(cost), "")
+            _reachable(config.budget, least_share(cost))
             steps = round(config.settle_after * stack.steps)
             return _refined(config, stack, SettledPolicy(cost, share=config.budget, steps=steps, seed=seed), refresh=0)
         every = config.refresh_every or WHOLE_EVERY
         _reachable(
             config.budget, least_share(cost, every),
-            f" with a whole step every {every} steps, measure all more rarely (refresh every), or settle (settle after)",
+            f"measure all more rarely than every {every} steps (refresh every)", "settle (settle after)",
         )
         return _refined(config, stack, BudgetPolicy(cost, share=config.budget, whole_every=every, seed=seed), refresh=0)
     inner = IRPolicy(
@@ -94,12 +94,13 @@ def _ir(config: RunConfig, stack: Stack) -> Policy:
     return _refined(config, stack, inner, refresh=config.refresh_every or 0)
 
 
-def _reachable(budget: float, least: float, otherwise: str) -> None:
+def _reachable(budget: float, least: float, *otherwise: str) -> None:
     if budget < least:
         enough = math.ceil(100 * least) / 100
+        ways = [f"set the budget to {enough:g} or more" if enough < 1 else "train it without a budget", *otherwise]
         raise ConfigError(
             f"A budget of {budget:g} cannot be kept: a step of this model takes {least:.2f} of a full one at least.",
-            f"{f'Set the budget to {enough:g} or more' if enough < 1 else 'Train it without a budget'}{otherwise}.",
+            f"{', or '.join(ways).capitalize()}.",
         )
 
 

@@ -10,7 +10,7 @@ import json
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -253,7 +253,10 @@ def drops(modules: Iterable[nn.Module]) -> bool:
 
 def _clear(args: TrainingArguments, checkpoints: Path) -> None:
     """Deletes this process's states that no checkpoint would take up any more."""
-    told = [json.loads(path.read_text(encoding="utf-8")) for path in checkpoints.glob(f"{PREFIX}*/{_state_file(args)}")]
+    told = []
+    for path in checkpoints.glob(f"{PREFIX}*/{_state_file(args)}"):
+        with suppress(FileNotFoundError):  # another process clears old checkpoints away
+            told.append(json.loads(path.read_text(encoding="utf-8")))
     needed = min((state["since"] for state in told if state["cut"]), default=None)
     for path in (checkpoints / SHELF).glob(f"{args.process_index}-*.safetensors"):
         if needed is None or int(path.stem.partition("-")[2]) < needed:

@@ -158,7 +158,8 @@ def checked_request(config: Any, *, paths_allowed: bool) -> RunConfig:
             _name(value, name.replace("_", " "), ConfigError)
         elif isinstance(value, str):
             if len(value) > LONGEST_TEXT or "\0" in value:
-                raise ConfigError(f"The {name.replace('_', ' ')} is too long.", f"It has at most {LONGEST_TEXT:,} characters.")
+                what = name.replace("_", " ").capitalize()
+                raise ConfigError(f"{what}: a text of at most {LONGEST_TEXT:,} characters, none of them NUL, is taken.")
         elif value is not None and not isinstance(value, bool | int | float):
             raise ConfigError(f"The setting {name!r} takes one value, no list and no object.")
     request = parse_config(config)

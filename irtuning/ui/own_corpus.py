@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def checked(path: str | None, columns: Columns) -> tuple[str, dict[str, str | No
     if not path:
         raise CorpusError("No file was chosen yet.", "Choose one, or take a corpus from the list.")
     if _unread(Path(path)):
-        return path, {}
+        return path, columns_for_config(replace(columns, doc=columns.doc or None))
     missing = [words for key, words in _ROLES[:3] if not getattr(columns, key)]
     if missing:
         raise CorpusError(f"It is not said which column is the {missing[0].lower()}.", "Choose it below the preview.")
@@ -111,7 +111,9 @@ def own_corpus(studio: Studio) -> OwnCorpus:
 def _shown(path: Path, wanted: Columns) -> list[Any]:
     if _unread(path):
         said = f"{path.name} is too large to be looked at here. Its columns must have the usual names: before, after, label, doc_id."
-        return [str(path), note(said), *_no_columns()]
+        given = [getattr(wanted, key) or "" for key, _ in _ROLES]
+        return [str(path), note(said), gr.Column(visible=any(given)), *[_choice(k, [n] if n else [], n) for (k, _), n in
+                zip(_ROLES, given, strict=True)], ""]
     try:
         names, rows = read_table(path)
     except StudioError as error:
@@ -129,11 +131,7 @@ def _unread(path: Path) -> bool:
 
 
 def _nothing(error: Exception) -> list[Any]:
-    return [None, warning(error), *_no_columns()]
-
-
-def _no_columns() -> list[Any]:
-    return [gr.Column(visible=False), *[gr.Dropdown(choices=[], value=None)] * 4, ""]
+    return [None, warning(error), gr.Column(visible=False), *[gr.Dropdown(choices=[], value=None)] * 4, ""]
 
 
 def _choice(role: str, columns: list[str], guess: str | None) -> gr.Dropdown:

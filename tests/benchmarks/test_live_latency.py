@@ -78,9 +78,11 @@ def test_event_to_pixels_and_bytes(tmp_path, layers, every, record_property):
         waits, sizes, reload = watched(tmp_path, f"fast-lynx-000{attempt}", layers=layers, steps=round(14 / every) + 30, every=every)
         late = statistics.quantiles(waits, n=20)[-1]
         usual = statistics.median(size for reset, size in sizes if not reset)
-        found = {"p50_ms": statistics.median(waits), "p95_ms": late, "usual_bytes": usual,
-                 "most_bytes": max(size for _, size in sizes), "reload_ms": reload}
-        best = {name: min(value, best.get(name, value)) for name, value in found.items()}
+        found = {"p50_ms": statistics.median(waits), "p95_ms": late, "reload_ms": reload}
+        best |= {name: min(value, best.get(name, value)) for name, value in found.items()}
+        # What is sent does not depend on how busy the machine is.
+        found = {"usual_bytes": usual, "most_bytes": max(size for _, size in sizes)}
+        best |= {name: max(value, best.get(name, value)) for name, value in found.items()}
         slower = slowness()
         if best["p95_ms"] <= LATENCY_MS * slower and best["reload_ms"] <= RELOAD_MS * slower:
             break

@@ -245,8 +245,16 @@ def test_an_evaluation_scores_the_test_part_of_a_folder_and_of_the_file_trained_
     # Which rows trained it depends on the documents that were named then.
     apart = load_corpus(str(path), Columns(doc=""))
     assert apart.fingerprint != corpus.fingerprint
-    assert load_test(str(path), None, apart.fingerprint)[0] == found
     assert load_test(str(path), None, apart.fingerprint, Columns(doc=""))[0] == apart.test
+    # An adapter of before does not know its columns: they may be named again.
+    assert load_test(str(path), Columns(doc=""), apart.fingerprint)[0] == apart.test
+    # Other labels were asked for, and no rows trained on those.
+    other = save(tmp_path / "two.jsonl", [{**row, "second": "xyz"[i % 3]} for i, row in enumerate(rows(60))])
+    known = load_corpus(str(other), Columns(label="label"))
+    assert load_test(str(other), None, known.fingerprint, Columns(label="label"))[0] == known.test
+    assert {r.label for r in load_test(str(other), Columns(label="second"), known.fingerprint, Columns(label="label"))[0]} == set("xyz")
+    with pytest.raises(CorpusError, match="no column 'secnd'"):
+        load_test(str(other), Columns(label="secnd"), known.fingerprint, Columns(label="label"))
     # The same rows as in training, when the test file of a folder is named by itself.
     assert load_test(str(tmp_path / "f" / "test.jsonl"))[0] == load_corpus(str(tmp_path / "f")).test
     # One class is no hindrance to scoring.
@@ -286,6 +294,6 @@ def test_a_data_set_with_a_test_part_alone_is_scored_whole_and_not_trained_on(mo
 
 def test_why_no_row_can_be_scored_is_said(tmp_path):
     path = save(tmp_path / "mine.jsonl", [{"before": "", "after": "", "label": "a"}, {"before": "x" * 20_001, "after": "", "label": "a"}])
-    with pytest.raises(CorpusError, match=r"no row to score in all of mine\.jsonl") as caught:
+    with pytest.raises(CorpusError, match=r"'mine\.jsonl' has no row to score") as caught:
         load_test(str(path))
     assert "1 row with both sides empty; 1 row of more than 20,000 characters a side" in str(caught.value)

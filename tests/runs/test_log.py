@@ -145,3 +145,5 @@ def test_a_run_that_goes_on_tells_when_it_would_have_begun_without_the_pause(tmp
     history = RunHistory()
     history.feed(lines(tmp_path))
     assert datetime.fromisoformat(history.started).timestamp() == 90_000 - 30
+    # Another process, as one that ends it, counts from there, too.
+    assert EventLog(tmp_path, clock=lambda: 90_020.0).append(Finished()).time == 50.0

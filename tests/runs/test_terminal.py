@@ -41,3 +41,11 @@ def test_a_run_goes_on_when_nobody_reads_any_more(tmp_path):
         terminal.take(Notice(text=text))
     assert out.getvalue() == "calm-heron-0a0a  one\n"
     assert terminal.close(tmp_path) == {}
+
+
+def test_signs_that_the_output_does_not_know_are_replaced():
+    inner = io.BytesIO()
+    terminal = Terminal("calm-heron-0a0a", every=10, out=io.TextIOWrapper(inner, encoding="ascii"))
+    terminal.take(Notice(text="loading …"))
+    terminal.take(Notice(text="two"))
+    assert inner.getvalue().decode() == "calm-heron-0a0a  loading ?\ncalm-heron-0a0a  two\n"

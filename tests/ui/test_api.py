@@ -131,7 +131,7 @@ def test_a_public_host_refuses(values, sentence):
 def test_a_long_instruction_is_taken_and_an_endless_text_is_not():
     long = "{before} {after} " + "x" * 3000
     assert api.checked_request({"instruction": long}, paths_allowed=True).instruction == long
-    for values, says in (({"layers": "1," * 4000 + "1"}, "layers is too long"), ({"model_name": "m" * 501}, "is no name")):
+    for values, says in (({"layers": "1," * 4000 + "1"}, "Layers: a text of at most 4,000"), ({"model_name": "m" * 501}, "is no name")):
         with pytest.raises(ConfigError, match=says):
             api.checked_request(values, paths_allowed=True)
 

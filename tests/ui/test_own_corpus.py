@@ -141,5 +141,10 @@ def test_a_file_too_large_to_be_looked_at_can_be_trained_on_by_its_usual_columns
     path, seen, _, before, *_ = part.shown(str(large), Columns())
     assert path == str(large)
     assert "too large to be looked at here" in seen
-    assert before.value is None
+    assert not before.value
     assert part.choice(path, None, None, None, None) == (str(large), {})
+    # As for a run that is to be made again.
+    _, _, _, before, after, label, doc, _ = part.shown(str(large), Columns(label="why"))
+    chosen = [box.value or None for box in (before, after, label, doc)]
+    assert chosen == [None, None, "why", None]
+    assert part.choice(path, *chosen) == (str(large), {"label_column": "why"})
