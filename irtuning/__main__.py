@@ -279,6 +279,13 @@ def _answer(arguments: list[str]) -> int:
     except BrokenPipeError:
         # Whoever read the output has enough, as `| head` has.
         return 0
+    except OSError as error:
+        print(_reason(error), file=sys.stderr)
+        return 1
+
+
+def _reason(error: OSError) -> str:
+    return f"This machine could not do it: {error.strerror or type(error).__name__}."
 
 
 def _told_to_the_end(status: int) -> int:
@@ -291,7 +298,7 @@ def _told_to_the_end(status: int) -> int:
         # Python would complain once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
-            print(f"Standard output cannot be written ({error.strerror}).", file=sys.stderr)
+            print(_reason(error), file=sys.stderr)
             return status or 1
     return status
 

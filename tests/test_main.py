@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -185,6 +186,20 @@ def test_a_model_that_the_hub_does_not_give_is_answered_in_one_sentence(tmp_path
     last = json.loads(events.read_text().splitlines()[-1])
     assert (last["kind"], says in f"{last['what']} {last['advice']}") == ("failed", True)
     assert last["time"] < 10
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(("output", "status", "says"), [
+    (">/dev/full", 1, "This machine could not do it: No space left on device."), ("| head -1", 0, ""), (">&-", 0, ""),
+])
+def test_lost_output_is_said_and_a_reader_that_left_is_not(output, status, says, unbuffered):
+    words = shlex.join([sys.executable, "-m", "irtuning", "models"])
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {words} {output}"], capture_output=True, text=True, timeout=60, cwd=ROOT, check=False,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )  # fmt: skip
+    assert done.returncode == status
+    assert done.stderr.strip() == says
 
 
 @pytest.mark.parametrize(

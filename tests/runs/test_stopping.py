@@ -1,8 +1,11 @@
 """What is due when about a run that was asked to stop."""
 
+import os
+import signal
+
 import pytest
 
-from irtuning.runs.stopping import Grace, ask, due, kept, press, stop_requested
+from irtuning.runs.stopping import Grace, StopSignal, ask, due, kept, press, stop_requested
 
 GRACE = Grace(terminate=20, kill=10, early_terminate=3, early_kill=1.5)
 
@@ -49,3 +52,18 @@ def test_what_is_kept(tmp_path):
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "adapter_model.safetensors").touch()
     assert "kept" in kept(tmp_path)
+
+
+@pytest.mark.parametrize(("before", "asked"), [(signal.SIG_DFL, True), (signal.SIG_IGN, False)])
+def test_a_terminal_that_is_closed_asks_the_run_to_stop_but_not_under_nohup(tmp_path, before, asked):
+    numbers = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+    kept = [signal.getsignal(number) for number in numbers]
+    try:
+        signal.signal(signal.SIGHUP, before)
+        stop = StopSignal(tmp_path)
+        stop.listen()
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert stop() is asked
+    finally:
+        for number, handler in zip(numbers, kept, strict=True):
+            signal.signal(number, handler)
