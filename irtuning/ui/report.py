@@ -24,8 +24,8 @@ NOT_SHOWN = '<p class="ir-quiet">Rows of an uploaded file are not shown here: ev
 
 
 BAG = (
-    '<p class="ir-quiet">The bag of edits is a plain rival: logistic regression on the words that went and came and a few numbers '
-    "of the edit, trained on the same rows.</p>"
+    '<p class="ir-quiet ir-small-text">The bag of edits is a plain rival: logistic regression on the words that went and came and a '
+    "few numbers of the edit, trained on the same rows.</p>"
 )
 
 
