@@ -13,12 +13,11 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import cyclopts
 from cyclopts import App, Parameter
-from pydantic import ValidationError
 
-from irtuning.config import RunConfig, explain
-from irtuning.errors import ConfigError, StudioError
+from irtuning.config import RunConfig
+from irtuning.errors import ConfigError
+from irtuning.exits import status_of
 from irtuning.paths import existing
 from irtuning.run_commands import find_run, open_store, runs_app
 
@@ -257,50 +256,7 @@ def main(arguments: list[str]) -> int:
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.isatty():
         # A terminal that cannot show a sign gets another one for it.
         sys.stdout.reconfigure(errors="replace")
-    return _told_to_the_end(_answer(arguments))
-
-
-def _answer(arguments: list[str]) -> int:
-    try:
-        return app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
-    except cyclopts.CycloptsError as error:
-        cause = error.__cause__
-        print(explain(cause) if isinstance(cause, ValidationError) else str(error), file=sys.stderr)
-        return 2
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except StudioError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # Whoever read the output has enough, as `| head` has.
-        return 0
-    except OSError as error:
-        print(_reason(error), file=sys.stderr)
-        return 1
-
-
-def _reason(error: OSError) -> str:
-    return f"This machine could not do it: {error.strerror or type(error).__name__}."
-
-
-def _told_to_the_end(status: int) -> int:
-    """The status of a command once its last words are out; 1 where they were lost, but not where nobody reads any more."""
-    if sys.stdout is None:
-        return status
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        # Python would complain once more at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            print(_reason(error), file=sys.stderr)
-            return status or 1
-    return status
+    return status_of(lambda: app(arguments, exit_on_error=False, print_error=False, result_action="return_value"))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import random
@@ -32,9 +31,8 @@ WORDS = [
 
 
 def pytest_collection_finish(session):
-    """What stands by now stays: each Trainer has all of it looked through for garbage otherwise, half a second a training."""
-    gc.collect()
-    gc.freeze()
+    """What stands by now stays, as in the processes that tests start."""
+    from tests import settled  # noqa: F401
 
 
 @pytest.fixture(autouse=True)

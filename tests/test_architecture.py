@@ -15,7 +15,7 @@ RANK = {
     "errors": 0, "events": 1, "catalogue": 1, "combinations": 1, "config": 2, "hub": 1, "paths": 1,
     "revisions": 3, "tuning": 3,
     "floor": 4, "insight": 4, "classify": 5, "classify_file": 5, "shelf": 5, "runs": 5, "figures": 5,
-    "ui": 6, "run_commands": 6, "__main__": 7, "__init__": 7,
+    "ui": 6, "run_commands": 6, "exits": 6, "__main__": 7, "__init__": 7,
 }  # fmt: skip
 """A part may import parts of a lower rank, itself, and what ALSO allows."""
 ALSO = {

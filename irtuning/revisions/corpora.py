@@ -82,13 +82,17 @@ def load_test(
         if "test" in tables and "train" not in tables:
             return _whole(tables["test"], f"the test part of {name}", columns)
         corpus = assemble(name, tables, columns)
-        return corpus.test, f"Scored on the test part of {corpus.name}: {count_rows(len(corpus.test))}."
-    if path is None or path.is_dir():
+    elif path is None or path.is_dir():
         corpus = load_corpus(name, columns)
-        return corpus.test, f"Scored on the test part of {corpus.name}: {count_rows(len(corpus.test))}."
-    for asked in (columns, _where_open(columns, trained_with or Columns())) if trained_on else ():
+    else:
+        return _of_file(path, columns, trained_on, trained_with)
+    return corpus.test, f"Scored on the test part of {corpus.name}: {count_rows(len(corpus.test))}."
+
+
+def _of_file(path: Path, columns: Columns, trained_on: str, trained_with: Columns | None) -> tuple[tuple[Revision, ...], str]:
+    for asked in (columns, merge_columns(columns, asdict(trained_with or Columns()))) if trained_on else ():
         try:
-            corpus = load_corpus(name, asked)
+            corpus = load_corpus(str(path), asked)
         except CorpusError:
             continue  # fit to score, though not to train on
         if corpus.fingerprint == trained_on:
@@ -97,12 +101,6 @@ def load_test(
                 f"Scored on the test part of {corpus.name}, the rest trained it: {count_rows(len(corpus.test))}.",
             )
     return _whole(open_table(path), f"all of {path.name}", columns)
-
-
-def _where_open(columns: Columns, others: Columns) -> Columns:
-    """Columns somebody named, where nobody did other ones."""
-    named = asdict(columns)
-    return Columns(**{name: getattr(others, name) if column is None else column for name, column in named.items()})
 
 
 def _whole(table: Table, what: str, columns: Columns) -> tuple[tuple[Revision, ...], str]:

@@ -111,9 +111,9 @@ def own_corpus(studio: Studio) -> OwnCorpus:
 def _shown(path: Path, wanted: Columns) -> list[Any]:
     if _unread(path):
         said = f"{path.name} is too large to be looked at here. Its columns must have the usual names: before, after, label, doc_id."
-        given = [getattr(wanted, key) or "" for key, _ in _ROLES]
-        return [str(path), note(said), gr.Column(visible=any(given)), *[_choice(k, [n] if n else [], n) for (k, _), n in
-                zip(_ROLES, given, strict=True)], ""]
+        given = {key: getattr(wanted, key) or "" for key, _ in _ROLES}
+        boxes = [_choice(key, [name] if name else [], name) for key, name in given.items()]
+        return [str(path), note(said), gr.Column(visible=any(given.values())), *boxes, ""]
     try:
         names, rows = read_table(path)
     except StudioError as error:
