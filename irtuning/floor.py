@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from irtuning.revisions.diff import edit_numbers, split_words, words
+from irtuning.revisions.diff import bare_words, edit_numbers, split_words
 from irtuning.revisions.rows import Revision
 
 if TYPE_CHECKING:
@@ -25,13 +25,12 @@ _LEAST_ROWS = 2
 
 
 def edit_words(before: str, after: str) -> set[str]:
-    """`-word` for each word that went and `+word` for each that came, in lower case."""
+    """`-word` for each word that went and `+word` for each that came, in lower case; the sign alone for a mere space."""
     return {
         f"{'-' if op == 'delete' else '+'}{word.strip().lower()}"
-        for op, text in words(before, after)
+        for op, text in bare_words(before, after)
         if op != "equal"
         for word in split_words(text)
-        if word.strip()
     }
 
 

@@ -18,7 +18,8 @@ def hub_answers() -> bool:
     answered: list[int] = []
 
     def ask() -> None:
-        with suppress(httpx.HTTPError, OSError):
+        # The last two: the environment names a proxy of a kind that httpx does not know, or not without another package.
+        with suppress(httpx.HTTPError, OSError, ValueError, ImportError):
             answered.append(httpx.head(constants.ENDPOINT, timeout=SECONDS, follow_redirects=False).status_code)
 
     # In a thread, since looking a name up knows no time limit.

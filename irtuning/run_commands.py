@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from irtuning.errors import RunError
+from irtuning.errors import ConfigError, RunError
 from irtuning.paths import existing
 
 runs_app = App(name="runs", help="The runs of the store: list, stop, delete, ablate, compare, steps.")
@@ -138,6 +138,8 @@ def steps(
     from irtuning.insight.history import RunHistory
     from irtuning.runs.tables import step_lines
 
+    if first < 1 or count < 1:
+        raise ConfigError("Steps are counted from 1.", "Give --first and --count 1 or more.")
     store, run = find_run(run)
     history = RunHistory()
     history.feed(store.all_events(run))

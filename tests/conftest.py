@@ -6,6 +6,7 @@ import json
 import os
 import random
 import time
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,12 @@ FAMILIES: dict[str, dict] = {
     "gemma": {**_SMALL, "num_key_value_heads": 2, "head_dim": 8},
     "gemma2": {**_SMALL, "num_key_value_heads": 2, "head_dim": 8},
     "gemma3_text": {**_SMALL, "num_key_value_heads": 2, "head_dim": 8},
+    # A model that also sees: its text layers stand in a part of its config, beside a stack for pictures.
+    "gemma3": {
+        "text_config": {**_SMALL, "num_key_value_heads": 2, "head_dim": 8},
+        "vision_config": {**_SMALL, "num_hidden_layers": 3, "image_size": 16, "patch_size": 8},
+        "mm_tokens_per_image": 4,
+    },
     "gpt2": {"n_embd": 32, "n_layer": 4, "n_head": 4, "vocab_size": 160, "pad_token_id": 0, "n_positions": 256},
     "gpt_neox": _SMALL,
     "opt": {
@@ -153,10 +160,11 @@ def tiny_model(family: str, labels: int = 3, layers: int = 4, seed: int = 0):
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     torch.manual_seed(seed)
-    values = dict(FAMILIES[family])
+    values = deepcopy(FAMILIES[family])
+    text = values.get("text_config", values)
     for key in ("num_hidden_layers", "n_layer", "n_layers"):
-        if key in values:
-            values[key] = layers
+        if key in text:
+            text[key] = layers
     config = AutoConfig.for_model(family, num_labels=labels, **values)
     return AutoModelForSequenceClassification.from_config(config)
 

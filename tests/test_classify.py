@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from peft import PeftModel
 from irtuning.classify import CHECKPOINTS, SHIPPED, Classifier, evaluate
 from irtuning.errors import AdapterError, ModelError, RevisionError
 from irtuning.revisions.corpora import Columns
-from irtuning.tuning import models, predicting
+from irtuning.tuning import models, predicting, tokens
 from tests.pace import slowness
 
 
@@ -40,6 +42,26 @@ def test_a_long_pair_is_cut_around_its_change_with_a_notice(adapter):
     answer = classifier.classify(filler + "red" + filler, filler + "blue" + filler)
     assert "64 tokens" in answer["notice"]
     assert "notice" not in classifier.classify("red", "blue")
+
+
+def test_threads_take_turns_at_the_tokenizer_and_get_the_answers_of_one(adapter, monkeypatch):
+    classifier = Classifier(adapter, device="cpu")
+    filler = "the cat sat on the mat " * 20
+    pairs = [(filler + word + filler, filler + "dog" + filler) for word in ("red", "blue", "big", "small")] * 2
+    alone = [classifier.classify(*pair) for pair in pairs]
+    busy, tokenise = Lock(), tokens.tokenise
+
+    def one_by_one(*given):
+        assert busy.acquire(blocking=False)
+        try:
+            time.sleep(0.01)
+            return tokenise(*given)
+        finally:
+            busy.release()
+
+    monkeypatch.setattr(tokens, "tokenise", one_by_one)
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(lambda pair: classifier.classify(*pair), pairs)) == alone
 
 
 def test_no_pairs_have_no_answers(adapter):

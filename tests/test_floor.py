@@ -35,6 +35,12 @@ def test_edit_words_are_signed_and_lower_case():
     assert edit_words("", "So it was") == {"+so", "+it", "+was"}
 
 
+def test_a_mere_space_that_went_or_came_is_an_edit_word_of_its_own():
+    assert edit_words("He came , then left.", "He came, then left.") == {"-"}
+    assert edit_words("He came,then\n left.", "He came, then left. ") == {"+"}
+    assert edit_words("the mat ", " the red  mat") == {"+red"}
+
+
 def test_probabilities_are_distributions_in_the_order_of_the_labels():
     floor = train_floor(rows(60), ("other", "unseen", "longer"), seed=1)
     found = floor.probabilities(pairs(rows(20, start=100)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from irtuning.exits import status_of
 from tests.command_line import ROOT, irtuning
 from tests.conftest import make_rows, write_jsonl
 from tests.fake_hub import fake_hub
@@ -91,7 +93,7 @@ def test_a_model_in_the_hubs_cache_is_on_this_machine(tmp_path, monkeypatch):
         (repository / "refs").mkdir(parents=True)
         (repository / "refs" / "main").write_text("0123")
         (repository / "snapshots" / "0123").mkdir(parents=True)
-        for file in ("config.json", "model.safetensors.index.json"):
+        for file in ("config.json", "model.safetensors"):
             (repository / "snapshots" / "0123" / file).write_text("{}")
         rows = json.loads(irtuning("models", "--json").stdout.splitlines()[-1])["models"]
         where[hub_id] = next(row["on_this_machine"] for row in rows if row["name"] == "llama3.1-8b")
@@ -137,6 +139,7 @@ def test_a_run_tells_its_progress_its_layers_and_its_figures(small, call):
         (["runs", "ablate", "nobody"], 1, "no run called"),
         (["runs", "ablate", "fond-ocelot-aa84"], 1, "has no adapter"),
         (["runs", "ablate"], 2, "run"),
+        (["runs", "steps", "fond-ocelot-aa84", "--count", "0"], 2, "counted from 1"),
         (["runs", "compare", "fond-ocelot-aa84"], 2, "takes 2 to 6 runs, not 1"),
         (["runs", "compare", "fond-ocelot-aa84", "nobody"], 1, "no run called 'nobody'"),
     ],
@@ -200,6 +203,12 @@ def test_lost_output_is_said_and_a_reader_that_left_is_not(output, status, says,
     )  # fmt: skip
     assert done.returncode == status
     assert done.stderr.strip() == says
+
+
+def test_a_sign_that_the_outputs_encoding_lacks_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert status_of(lambda: print("Grammar “1”")) == 1
+    assert "lacks the sign '\\u201c': set PYTHONIOENCODING=utf-8" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

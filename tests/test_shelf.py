@@ -59,6 +59,7 @@ def large_shelf(adapter, tmp_path, monkeypatch):
         run = tmp_path / f"{model.split('.')[0]}-otter-0001"
         shutil.copytree(adapter, run / "adapter")
         (run / "config.json").write_text("{}")
+        (run / "events.jsonl").touch()
         origin = json.loads((run / "adapter" / "irtuning.json").read_text())
         (run / "adapter" / "irtuning.json").write_text(json.dumps({**origin, "model_name": model}))
     monkeypatch.setattr("irtuning.shelf.Classifier", Elsewhere)

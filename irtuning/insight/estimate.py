@@ -51,10 +51,16 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Measured:
-    """What former runs of a model took here: seconds for 1,000 tokens of text, and peak memory in MiB (None: unknown)."""
+    """What a former run of a model took here.
+
+    Attributes:
+        seconds_per_1000: for 1,000 tokens of text. peak_memory_mib: None: unknown.
+        of: that run's settings, resolved: what other settings take is told in proportion. None: the same as now.
+    """
 
     seconds_per_1000: float
     peak_memory_mib: float | None = None
+    of: RunConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -109,20 +115,26 @@ def estimate(config: RunConfig, sizes: Sizes | None, machine: Machine | None, hi
     here = _asked(config, machine or Machine("cpu", "2 CPU cores", "float32", 2, 8.0, None))
     steps = config.steps(sizes.train) if sizes else config.max_steps
     memory = _memory_gib(config, entry, sizes, here)
+    former = (history and history.of) or config
     if history and history.peak_memory_mib:
-        memory = history.peak_memory_mib / 1024
+        by_table = _memory_gib(former, entry, sizes, here)
+        memory = history.peak_memory_mib / 1024 * (memory / by_table if memory and by_table else 1.0)
     speed = history.seconds_per_1000 if history else _seconds_per_1000(entry, here)
     if sizes is None or steps is None or speed is None:
         return Estimate(None, memory, history is None, steps)
     tokens = min(sizes.mean_tokens, config.max_length or sizes.mean_tokens)
     rows = min(config.batch_size or 1, sizes.train)
-    # Checkpointing computes what lies between layers once more in the backward pass.
-    learnt = steps * rows * tokens * (1 + FORWARD_SHARE * bool(config.gradient_checkpointing))
+    learnt = steps * rows * tokens * _again(config) / (_again(former) if history else 1.0)
     evaluations = len(evaluation_steps(steps, config.batch_size or 1, sizes.validation))
     read = (evaluations * sizes.validation + sizes.test) * tokens * FORWARD_SHARE
     start = START_SECONDS + (entry.parameters_m / 50 if entry else 0.0)
     overhead = 0.0 if history else steps * STEP_OVERHEAD_SECONDS
     return Estimate(start + overhead + (learnt + read) / 1000 * speed, memory, history is None, steps)
+
+
+def _again(config: RunConfig) -> float:
+    """A step's work against one without checkpointing, which computes what lies between layers once more in the backward pass."""
+    return 1 + FORWARD_SHARE * bool(config.gradient_checkpointing)
 
 
 def _asked(config: RunConfig, machine: Machine) -> Machine:

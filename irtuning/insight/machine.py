@@ -17,7 +17,8 @@ from pathlib import Path
 
 from irtuning import catalogue
 
-ASK = (sys.executable, "-m", "irtuning.tuning.device")
+# Not from the current folder, where a file of the user's could hide a module (-P).
+ASK = (sys.executable, "-P", "-m", "irtuning.tuning.device")
 SHORT = {"bfloat16": "bf16", "float32": "fp32"}
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from irtuning import catalogue
 from irtuning.errors import CorpusError
@@ -82,6 +84,7 @@ def assemble(name: str, tables: dict[str, Table], columns: Columns) -> Corpus:
             raise CorpusError(
                 f"{name!r} has no row in {part} whose label is in training.", "Check the labels of that part."
             )
+    notices += _shared_rows(parts)
     return Corpus(
         name,
         _ordered(labels),
@@ -110,7 +113,7 @@ def _split(
     by_rows = split.by_rows(texts, labels, shares)
     if not any(r.doc_id for r in rows):
         parts = by_rows
-        notices.append(f"{name} names no documents (doc_id): rows of one writer may stand in training and in test.")
+        notices.append(f"{name} names no documents (doc_id): rows of one writer may stand in more than one part.")
     else:
         parts = split.by_groups([r.doc_id or text for r, text in zip(rows, texts, strict=True)], shares)
         found = split.faults(parts, labels)
@@ -118,7 +121,7 @@ def _split(
             parts = by_rows
             notices.append(
                 f"{name} could not be split by document ({found[0]}): rows were split instead, so writers leak from "
-                "training into test."
+                "training into what is set aside."
             )
     if not all(parts.values()):
         raise CorpusError(
@@ -128,13 +131,36 @@ def _split(
 
 
 def _shared_documents(parts: Mapping[str, Sequence[Revision]]) -> list[str]:
-    documents = {part: {r.doc_id for r in rows if r.doc_id} for part, rows in parts.items()}
-    n = len(documents["train"] & documents["test"])
-    return (
-        [f"{n} document{' stands' if n == 1 else 's stand'} in training and in test: scores may be too good."]
+    documents = {part: {r.doc_id for r in rows if r.doc_id} for part, rows in _in_order(parts)}
+    shared = [(one, other, len(documents[one] & documents[other])) for one, other in combinations(documents, 2)]
+    return [
+        f"{n} document{' stands' if n == 1 else 's stand'} in {one} and in {other}: scores may be too good."
+        for one, other, n in shared
         if n
-        else []
-    )
+    ]
+
+
+def _shared_rows(parts: Mapping[str, Sequence[Revision]]) -> list[str]:
+    """What to say of validation and test rows whose two texts, up to white space, stand in an earlier part."""
+    seen: set[tuple[str, str]] = set()
+    before: list[str] = []
+    notices = []
+    for part, rows in _in_order(parts):
+        pairs = [(" ".join(r.before.split()), " ".join(r.after.split())) for r in rows]
+        if n := sum(pair in seen for pair in pairs):
+            notices.append(
+                f"{count_rows(n)} of {part} {'has' if n == 1 else 'have'} the same two texts as a row of "
+                f"{' or '.join(before)}: scores may be too good."
+            )
+        seen.update(pairs)
+        before.append(part)
+    return notices
+
+
+def _in_order(parts: Mapping[str, Sequence[Revision]]) -> list[tuple[str, Sequence[Revision]]]:
+    """Each part as people call it, with its rows, in the order in which they are used."""
+    names = {"train": "training", "validation": "validation", "test": "test"}
+    return [(name, parts[part]) for part, name in names.items() if part in parts]
 
 
 def _check_labels(name: str, rows: Sequence[Revision], notices: list[str]) -> set[str]:
@@ -150,6 +176,14 @@ def _check_labels(name: str, rows: Sequence[Revision], notices: list[str]) -> se
     rare = sorted(label for label, n in counts.items() if n == 1)
     if rare:
         notices.append(f"Only one row to train on: label{'' if len(rare) == 1 else 's'} {', '.join(map(repr, rare))}.")
+    alike: dict[str, list[str]] = defaultdict(list)
+    for label in sorted(counts):
+        alike[unicodedata.normalize("NFC", label).casefold()].append(label)
+    notices += [
+        f"Labels that are written almost the same are told apart: {', '.join(map(repr, group))}."
+        for group in alike.values()
+        if len(group) > 1
+    ]
     return set(counts)
 
 

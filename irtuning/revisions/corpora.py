@@ -62,7 +62,11 @@ def refuse_changed(corpus: Corpus, fingerprint: str) -> None:
 
 
 def load_test(
-    name: str, columns: Columns | None = None, trained_on: str = "", trained_with: Columns | None = None
+    name: str,
+    columns: Columns | None = None,
+    trained_on: str = "",
+    trained_with: Columns | None = None,
+    trained_name: str = "",
 ) -> tuple[tuple[Revision, ...], str]:
     """The rows that an evaluation scores, and a sentence that says which they are.
 
@@ -70,7 +74,7 @@ def load_test(
 
     Args:
         trained_on: fingerprint of the corpus that the adapter to score was trained on. trained_with: the columns named then;
-            which rows trained it depends on the documents.
+            which rows trained it depends on the documents. trained_name: that corpus's name.
 
     Raises:
         CorpusError: as `load_corpus`, or the file has no row to score.
@@ -85,11 +89,13 @@ def load_test(
     elif path is None or path.is_dir():
         corpus = load_corpus(name, columns)
     else:
-        return _of_file(path, columns, trained_on, trained_with)
+        return _of_file(path, columns, trained_on, trained_with, trained_name)
     return corpus.test, f"Scored on the test part of {corpus.name}: {count_rows(len(corpus.test))}."
 
 
-def _of_file(path: Path, columns: Columns, trained_on: str, trained_with: Columns | None) -> tuple[tuple[Revision, ...], str]:
+def _of_file(
+    path: Path, columns: Columns, trained_on: str, trained_with: Columns | None, trained_name: str
+) -> tuple[tuple[Revision, ...], str]:
     for asked in (columns, merge_columns(columns, asdict(trained_with or Columns()))) if trained_on else ():
         try:
             corpus = load_corpus(str(path), asked)
@@ -100,7 +106,10 @@ def _of_file(path: Path, columns: Columns, trained_on: str, trained_with: Column
                 corpus.test,
                 f"Scored on the test part of {corpus.name}, the rest trained it: {count_rows(len(corpus.test))}.",
             )
-    return _whole(open_table(path), f"all of {path.name}", columns)
+    rows, which = _whole(open_table(path), f"all of {path.name}", columns)
+    if path.name == trained_name:
+        which += " A file of this name trained the adapter with other texts, labels or documents: most of these rows may have, too."
+    return rows, which
 
 
 def _whole(table: Table, what: str, columns: Columns) -> tuple[tuple[Revision, ...], str]:

@@ -62,6 +62,19 @@ def words(before: str, after: str) -> list[tuple[Op, str]]:
     return _joined(pieces)
 
 
+def bare_words(before: str, after: str) -> list[tuple[Op, str]]:
+    """As `words`, where runs of white space count as one space, and pieces come without the white space around them.
+
+    A space that went or came with no changed word beside it is a piece of its own: nothing else would tell of it.
+    """
+    pieces = [(op, text.strip()) for op, text in words(" ".join(before.split()), " ".join(after.split()))]
+    return [
+        (op, text or " ")
+        for i, (op, text) in enumerate(pieces)
+        if text or all(near == "equal" for near, _ in pieces[i - 1 : i + 2 : 2])
+    ]
+
+
 def edit_numbers(before: str, after: str) -> dict[str, float]:
     """Numbers that describe an edit, all finite, under the same names for every pair; counts are damped (log)."""
     old, new = split_words(before), split_words(after)

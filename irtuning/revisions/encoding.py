@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, Literal, get_args
 
 from irtuning.errors import AdapterError, ConfigError, RevisionError
-from irtuning.revisions.diff import split_words, words
+from irtuning.revisions.diff import bare_words, split_words
 
 Kind = Literal["pair", "marked", "text", "instruction"]
 CountTokens = Callable[[str], int]
@@ -151,6 +151,7 @@ def make_encoding(
     max_length: int,
     kind: Kind | None = None,
     instruction: str | None = None,
+    separates: bool = True,
 ) -> Encoding:
     """The encoding that suits a model.
 
@@ -159,11 +160,13 @@ def make_encoding(
         is_decoder: the model reads left to right, so that the question comes last.
         kind: another kind than model and instruction suggest.
         instruction: one's own, with the fields {before} and {after} or {marked}, and {labels} if wanted.
+        separates: the tokenizer puts a sign of its own between two texts; else a line break stands there.
     """
     if instruction:
         return Encoding("instruction", tuple(labels), max_length, instruction)
     chosen: Kind = kind or ("instruction" if use_instruction else "marked")
-    return Encoding(chosen, tuple(labels), max_length, _TEMPLATES[chosen, is_decoder])
+    template = _TEMPLATES[chosen, is_decoder]
+    return Encoding(chosen, tuple(labels), max_length, template if separates else template.replace("{pair}", "\n{pair}"))
 
 
 def check_pair(before: str, after: str) -> None:
@@ -190,8 +193,7 @@ def check_pair(before: str, after: str) -> None:
 def marked(before: str, after: str) -> str:
     """The running text once: what went in square brackets, what came in braces."""
     signs = {"delete": "[{}]", "insert": "{{}}", "equal": "{}"}
-    pieces = ((op, text.strip()) for op, text in words(before, after))
-    return " ".join(signs[op].replace("{}", text) for op, text in pieces if text)
+    return " ".join(signs[op].replace("{}", text) for op, text in bare_words(before, after))
 
 
 @lru_cache(maxsize=1)

@@ -20,6 +20,8 @@ from irtuning.errors import CorpusError
 SUFFIXES = (".jsonl", ".csv", ".tsv", ".xlsx")
 MOST_COLUMNS = 200
 """Rows are filled up to the columns of all: names that differ from line to line would fill the memory."""
+MOST_CELLS = 10_000_000
+"""Rows of a few characters, filled up to many columns, would fill the memory: so many empty cells take up to a GiB."""
 _AGAIN = "It may be half-written or damaged: save or copy it again."
 _UTF8 = "Save it as UTF-8."
 
@@ -139,6 +141,7 @@ def _from_json_lines(name: str, text: str) -> Table:
             )
         found.append(row)
         lines.append(number)
+    _refuse_more_cells(name, len(columns) * len(found))
     return Table(name, list(columns), [{column: row.get(column, "") for column in columns} for row in found], lines)
 
 
@@ -170,10 +173,18 @@ def _from_grid(name: str, grid: Grid, blank: bool) -> Table:
                 f"{name!r}, line {line}, has {_cells(len(cells))} where the header has {len(header)}.",
                 "Put texts that hold the separator into double quotes.",
             )
+        _refuse_more_cells(name, len(header) * (len(found) + len(empty) + 1))
         found += [dict.fromkeys(header, "") for _ in empty] + [dict(zip(header, cells, strict=True))]
         lines += [*empty, line]
         empty = []
     return Table(name, header, found, lines)
+
+
+def _refuse_more_cells(name: str, count: int) -> None:
+    if count > MOST_CELLS:
+        raise CorpusError(
+            f"{name!r} has more than {MOST_CELLS:,} cells, empty ones included.", "Leave out rows, or columns that are not needed."
+        )
 
 
 def _cells(count: int) -> str:
@@ -233,10 +244,20 @@ def _sheet(name: str, data: bytes) -> Grid:
         ) from None
     try:
         book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-        rows = [[cell(value) for value in row] for row in book.worksheets[0].iter_rows(values_only=True)]
+        sheet = book.worksheets[0]
+        # What a file says of its sheet's size may be wrong: rows beyond it would be lost.
+        sheet.reset_dimensions()
+        rows: list[list[str]] = []
+        count = 0
+        for row in sheet.iter_rows(values_only=True):
+            rows.append([cell(value) for value in row])
+            count += max(len(row), 1)
+            _refuse_more_cells(name, count)
         book.close()
+    except CorpusError:
+        raise
     except Exception:  # openpyxl raises whatever a damaged archive or its XML happens to trip over
         raise CorpusError(f"{name!r} cannot be opened as a spreadsheet.", _AGAIN) from None
     # A sheet's used range may be wider than its header; cells beyond it that are all empty are no columns.
     width = max((i + 1 for row in rows for i, content in enumerate(row) if content.strip()), default=0)
-    return [(number, (row + [""] * width)[:width]) for number, row in enumerate(rows, 1)]
+    return ((number, (row + [""] * width)[:width]) for number, row in enumerate(rows, 1))

@@ -14,7 +14,7 @@ from typing import Any
 from irtuning import catalogue
 from irtuning.config import RunConfig
 
-CONFIG = "config.json"
+CONFIG, PRIVATE = "config.json", "private.json"
 _FILES = (".jsonl", ".csv", ".tsv", ".xlsx")
 
 

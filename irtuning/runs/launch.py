@@ -21,6 +21,7 @@ from irtuning.config import RunConfig
 from irtuning.errors import StudioError
 from irtuning.events import Failed, Stopped
 from irtuning.runs.lock import dispatch_lock
+from irtuning.runs.log import FILE as EVENTS
 from irtuning.runs.process import LOG, claim, read_process
 from irtuning.runs.status import OPEN_STATES, State
 from irtuning.runs.stopping import GRACE, Grace, kept, press, stop_requested
@@ -28,7 +29,8 @@ from irtuning.runs.store import EventLog, RunStore
 
 # Not from the current folder, where a file of the user's could hide a module (-P).
 WORKER = (sys.executable, "-P", "-m", "irtuning.runs.worker")
-POLL_SECONDS = 0.3
+POLL_SECONDS, TROUBLED_SECONDS = 0.3, 5.0
+"""Between two looks at the store, and after one that something came between, as a full disk."""
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _log = logging.getLogger(__name__)
 
@@ -123,15 +125,17 @@ class LocalLauncher:
 
     def _look_after(self) -> None:
         while not self._closed.is_set():
+            pause = self._poll_seconds
             try:
                 self.tick()
                 self._complained = ""
             except Exception as error:
+                pause = max(pause, TROUBLED_SECONDS)
                 # The next look may go better; without this thread nothing would ever start again.
                 if self._complained != str(error):
                     _log.exception("looking after the runs failed")
                 self._complained = str(error)
-            self._wake.wait(self._poll_seconds)
+            self._wake.wait(pause)
             self._wake.clear()
 
     def tick(self) -> None:
@@ -155,7 +159,8 @@ class LocalLauncher:
             return
         if row["state"] == "lost":
             what = f"The run did not stop by itself and was ended. {kept(folder)}"
-            EventLog(folder).append(Stopped(what=what))
+            # It ended when it last said something, not now.
+            EventLog(folder, clock=lambda: (folder / EVENTS).stat().st_mtime).append(Stopped(what=what))
         elif row["claimed"]:
             press(folder, row["phase"], self._grace, self._clock())
 
@@ -185,6 +190,8 @@ class LocalLauncher:
             )
 
     def _spawn(self, run: str) -> None:
+        if run in self._children:
+            return  # it has not come to itself yet
         folder = self._store.path(run)
         try:
             with (folder / LOG).open("ab") as log:
@@ -206,7 +213,13 @@ class LocalLauncher:
             return
         self._children[run] = child
         # Claimed for it at once, so that nobody starts a second one while Python starts.
-        claim(folder, child.pid)
+        try:
+            claim(folder, child.pid)
+        except OSError:
+            child.kill()
+            child.wait()
+            del self._children[run]
+            raise
         # Whoever holds the memory may be busy with it, and nobody here waits for that.
         threading.Thread(target=self._make_room, name="make-room", daemon=True).start()
 

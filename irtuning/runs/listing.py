@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from irtuning.runs import naming
-from irtuning.runs.description import read_json
+from irtuning.runs.description import CONFIG, PRIVATE, read_json
 from irtuning.runs.lock import holder
 from irtuning.runs.log import FILE as EVENTS
 from irtuning.runs.log import read_head, read_tail
@@ -23,7 +23,7 @@ from irtuning.runs.status import OPEN_STATES, Facts, State, head_facts, state_of
 from irtuning.runs.stopping import stop_requested
 from irtuning.tuning.checkpoints import FOLDER as CHECKPOINTS
 
-_WATCHED = ("config.json", EVENTS, "metrics.json", PROCESS, CHECKPOINTS)
+_WATCHED = (CONFIG, EVENTS, "metrics.json", PROCESS, CHECKPOINTS)
 LOST = (
     "Its process is gone and left no word.",
     "The machine may have run out of memory or been switched off: worker.log in its folder may tell. On the command line, "
@@ -41,6 +41,7 @@ class _Known:
     signature: Signature
     facts: Facts
     process: dict[str, Any] | None
+    made_here: bool
     row: dict[str, Any]
 
 
@@ -98,7 +99,9 @@ class Listing:
     def _row(self, folder: Path, busy: str, sure: bool = False) -> dict[str, Any]:
         known = self._read(folder)
         facts = known.facts
-        alive = None if known.process is None else (not facts.ending and is_alive(known.process))
+        unclaimed = known.process is None and known.made_here
+        # One that trains on another host has a process that cannot be asked here, but its lock can.
+        alive = None if unclaimed else (not facts.ending and (is_alive(known.process) or busy == folder.name))
         waits = facts.phase == "waiting" and busy not in ("", folder.name)
         state = state_of(facts.ending, alive, waits)
         if state == "lost" and not sure:
@@ -127,13 +130,15 @@ class Listing:
         facts = tail_facts(
             Facts(started=first.started, steps=first.steps, layers=first.layers), read_tail(folder / EVENTS)
         )
-        known = _Known(signature, facts, read_process(folder), self._static_row(folder, facts))
+        # A run that somebody copied here without the files that are not to be shared waits for nobody.
+        made_here = folder.parent != self._home or os.access(folder / PRIVATE, os.R_OK)
+        known = _Known(signature, facts, read_process(folder), made_here, self._static_row(folder, facts))
         with self._lock:
             self._known[folder] = known
         return known
 
     def _static_row(self, folder: Path, facts: Facts) -> dict[str, Any]:
-        config, closing = read_json(folder / "config.json"), read_json(folder / "metrics.json")
+        config, closing = read_json(folder / CONFIG), read_json(folder / "metrics.json")
         return {
             "run": folder.name,
             "name": naming.title(folder.name),
@@ -163,7 +168,7 @@ class Listing:
 
 
 def _folders(root: Path | None, without: Collection[Path] = ()) -> list[Path]:
-    """Run folders in a folder, but for some; links and what has no settings are none."""
+    """Run folders in a folder, but for some; links and what has no settings or no events are none."""
     if root is None:
         return []
     try:
@@ -172,7 +177,15 @@ def _folders(root: Path | None, without: Collection[Path] = ()) -> list[Path]:
     except OSError:
         return []
     folders = (root / name for name in names)
-    return [folder for folder in folders if folder not in without and (folder / "config.json").is_file()]
+    return [folder for folder in folders if folder not in without and is_run(folder)]
+
+
+def is_run(folder: Path) -> bool:
+    """Whether it holds settings and events; one that may not be entered does not."""
+    try:
+        return (folder / CONFIG).is_file() and (folder / EVENTS).exists()
+    except OSError:
+        return False
 
 
 def _newest_first(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from irtuning.errors import RunError, StopRequested
 from irtuning.runs.naming import is_id
-from irtuning.runs.process import is_alive, read_process
+from irtuning.runs.process import is_alive, is_elsewhere, read_process
 
 FILE = ".lock"
 DISPATCH_FILE = ".dispatch"
@@ -64,7 +64,27 @@ def holder(home: Path) -> str:
         name = (home / FILE).read_text(encoding="utf-8")
     except (OSError, ValueError):
         return ""
-    return name if is_id(name) and is_alive(read_process(home / name)) else ""
+    if not is_id(name):
+        return ""
+    record = read_process(home / name)
+    return name if is_alive(record) or (is_elsewhere(record) and _is_held(home)) else ""
+
+
+def _is_held(home: Path) -> bool:
+    """Whether anybody has the lock, on whatever host; asking takes it for a moment where nobody has."""
+    try:
+        handle = os.open(home / FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return False
 
 
 @contextmanager
@@ -90,7 +110,7 @@ def _open(path: Path) -> int:
     except OSError as error:
         raise RunError(
             f"The folder of runs cannot be written ({error.strerror or 'unknown reason'}).",
-            "Set IRTUNING_HOME to a folder that can.",
+            "Free some space, or name another folder: --output-dir on the command line, IRTUNING_HOME for all runs.",
         ) from error
 
 

@@ -59,7 +59,7 @@ class EventLog:
                 self._start = now - self._last
                 event = event.model_copy(update={"started": datetime.fromtimestamp(self._start, UTC).isoformat()})
             if self._start is None:
-                self._start = _wall_start(self._path)
+                self._start, self._last = _wall_start(self._path), last_time(self._path)
             if self._start is None:
                 self._start = now
                 event = event.model_copy(update={"started": datetime.fromtimestamp(now, UTC).isoformat()})
@@ -81,6 +81,12 @@ class EventLog:
                 line = line[os.write(handle, line) :]
         finally:
             os.close(handle)
+
+
+def last_time(path: Path) -> float:
+    """`time` of the last event there is; 0 where none is."""
+    times = [event.get("time") for event in read_tail(path)]
+    return next((float(time) for time in reversed(times) if isinstance(time, int | float)), 0.0)
 
 
 def last_kept(path: Path, from_step: int) -> float:
@@ -125,7 +131,7 @@ def read_from(path: Path, offset: int, limit_bytes: int = LIMIT_BYTES) -> tuple[
 
 
 def read_head(path: Path, until: str, limit_bytes: int = HEAD_BYTES) -> list[dict[str, Any]]:
-    """The first events, up to the first one of kind `until` if it begins within the first bytes."""
+    """The first events, up to the first one of kind `until` if it begins within the first bytes; none of what cannot be read."""
     found: list[dict[str, Any]] = []
     try:
         with path.open("rb") as stream:
@@ -133,20 +139,20 @@ def read_head(path: Path, until: str, limit_bytes: int = HEAD_BYTES) -> list[dic
                 found += events.read_lines(line)[1]
                 if found and found[-1]["kind"] == until:
                     break
-    except FileNotFoundError:
+    except OSError:
         pass
     return found
 
 
 def read_tail(path: Path, limit_bytes: int = TAIL_BYTES) -> list[dict[str, Any]]:
-    """The last events, as many as stand whole in the last bytes; a torn last line is left out."""
+    """The last events, as many as stand whole in the last bytes; a torn last line is left out, as is what cannot be read."""
     try:
         with path.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size
             skip = max(0, size - limit_bytes)
             stream.seek(skip)
             data = stream.read(limit_bytes)
-    except FileNotFoundError:
+    except OSError:
         return []
     if skip:
         data = data[data.find(b"\n") + 1 :]

@@ -6,8 +6,10 @@ Knows no store and no queue.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +28,14 @@ def identity(pid: int) -> dict[str, Any] | None:
     """What tells a living process from every other; None: there is no such process, or only its zombie.
 
     Returns:
-        {"pid", "started" (seconds since 1970)}; on Linux "boot" and "ticks", too, which stay right when the clock is
+        {"pid", "started" (seconds since 1970), "host"}; on Linux "boot" and "ticks", too, which stay right when the clock is
         set while the process runs.
     """
     try:
         process = psutil.Process(pid)
         if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
             return None
-        found: dict[str, Any] = {"pid": pid, "started": process.create_time()}
+        found: dict[str, Any] = {"pid": pid, "started": process.create_time(), "host": _host()}
     except (psutil.Error, ValueError, OverflowError):
         return None
     try:
@@ -45,9 +47,19 @@ def identity(pid: int) -> dict[str, Any] | None:
     return found
 
 
+def _host() -> str:
+    """Tells this host or container from others without naming it: run folders are shared."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
+
+
+def is_elsewhere(record: dict[str, Any] | None) -> bool:
+    """Whether the process of a process.json is one of another host or container, of which nothing can be seen here."""
+    return bool(record) and record.get("host") not in (None, _host())
+
+
 def is_alive(record: dict[str, Any] | None) -> bool:
-    """Whether the process of a process.json lives."""
-    if not record or not isinstance(record.get("pid"), int) or record["pid"] <= 0:
+    """Whether the process of a process.json lives on this host."""
+    if not record or not isinstance(record.get("pid"), int) or record["pid"] <= 0 or is_elsewhere(record):
         return False
     now = identity(record["pid"])
     return now is not None and _same(record, now)
@@ -79,6 +91,10 @@ def claim(run_dir: Path, pid: int | None = None) -> None:
         return
     except FileExistsError:
         pass
+    except OSError:
+        # On a full disk the name is still to be had: what is left empty would be nobody's.
+        path.unlink(missing_ok=True)
+        raise
     holder = read_process(run_dir)
     if holder is not None and is_alive(holder):
         if _same(holder, me):

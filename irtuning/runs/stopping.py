@@ -126,14 +126,15 @@ class StopSignal:
         self._asked = threading.Event()
 
     def listen(self) -> None:
-        """Takes SIGTERM, SIGINT and a terminal that is closed as requests to stop; a second one ends the process at once."""
+        """Takes SIGTERM, SIGINT and a terminal that is closed as requests to stop; a second one ends the process at once, but a
+        terminal that is closed tells so more than once: its shell does, and the kernel."""
         for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             # Under nohup a closed terminal is nothing.
             if name != signal.SIGHUP or signal.getsignal(name) != signal.SIG_IGN:
                 signal.signal(name, self._on_signal)
 
     def _on_signal(self, number: int, frame: object) -> None:
-        if self._asked.is_set():
+        if self._asked.is_set() and number != signal.SIGHUP:
             raise KeyboardInterrupt
         self._asked.set()
 

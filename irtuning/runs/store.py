@@ -21,8 +21,8 @@ from irtuning.config import RunConfig, parse_config
 from irtuning.errors import ConfigError, RunError
 from irtuning.events import Phase, Resumed, Stopped
 from irtuning.runs import naming
-from irtuning.runs.description import CONFIG, describe, plain_config, read_json, with_paths, write_json
-from irtuning.runs.listing import Listing
+from irtuning.runs.description import CONFIG, PRIVATE, describe, plain_config, read_json, with_paths, write_json
+from irtuning.runs.listing import Listing, is_run
 from irtuning.runs.lock import dispatch_lock, store_lock
 from irtuning.runs.log import FILE as EVENTS
 from irtuning.runs.log import LIMIT_BYTES, EventLog, all_events, read_from
@@ -36,7 +36,7 @@ __all__ = ["RECORDED", "EventLog", "RunStore", "claim", "stop_requested", "store
 
 RECORDED = Path(__file__).resolve().parents[2] / "assets" / "recorded"
 """Runs that come with the studio: read, never written."""
-PRIVATE, METRICS, ADAPTER = "private.json", "metrics.json", "adapter"
+METRICS, ADAPTER = "metrics.json", "adapter"
 ABLATION = "ablation.json"
 SCRATCH_SECONDS = 3600
 """After that long, a scratch folder was left by a process that died."""
@@ -88,7 +88,7 @@ class RunStore:
         except OSError as error:
             raise RunError(
                 f"The folder of runs cannot be written ({error.strerror or 'unknown reason'}).",
-                "Free some space or set IRTUNING_HOME to a folder that can.",
+                "Free some space, or name another folder: --output-dir on the command line, IRTUNING_HOME for all runs.",
             ) from error
 
     def _settle(self, scratch: Path, shared: dict[str, Any], private: dict[str, Any], queued: bool) -> str:
@@ -132,7 +132,7 @@ class RunStore:
         if naming.is_id(run):
             for root in (self.home, self.recorded):
                 # A link that leads elsewhere is no run.
-                if root and (root / run / CONFIG).is_file() and (root / run).resolve() == root.resolve() / run:
+                if root and is_run(root / run) and (root / run).resolve() == root.resolve() / run:
                     return root / run
         raise naming.no_such_run(run)
 

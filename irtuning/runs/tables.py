@@ -117,7 +117,8 @@ def _stability_lines(group: dict[str, Any]) -> list[str]:
     for name, title in (("macro_f1", "macro-F1"), ("weighted_f1", "weighted F1")):
         if found := group["metrics"].get(name):
             between = "" if found["low"] is None else f" (90 %: {found['low']:.3f} to {found['high']:.3f})"
-            lines.append(f"  {title}: {found['mean']:.3f}{between}")
+            of = "" if found["runs"] == len(group["runs"]) else f", of {found['runs']} of them"
+            lines.append(f"  {title}: {found['mean']:.3f}{between}{of}")
     return lines
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from irtuning.errors import BREAKS, StopRequested, StudioError
 from irtuning.events import Failed, Phase, Stopped
 from irtuning.runs.process import LOG
+from irtuning.runs.status import OPEN_STATES
 from irtuning.runs.stopping import StopSignal, ended_early
 from irtuning.runs.store import EventLog, RunStore, claim, store_lock
 from irtuning.runs.together import Invite
@@ -52,6 +53,9 @@ def work(
 
     try:
         with store_lock(store.home, run, waiting=must_wait, should_stop=stop):
+            # While it waited, another process may have brought it to its end.
+            if (state := store.state(run)) not in OPEN_STATES:
+                return {"finished": 0, "stopped": 130}.get(state, 1)
             log.append(Phase(name="loading"))
             config = store.run_config(run)
             # Before torch loads: that a model is not to be had is said at once.

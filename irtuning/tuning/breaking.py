@@ -17,7 +17,7 @@ def explanation(error: Exception) -> StudioError:
             "The memory ran out.",
             "Lower tokens per micro-batch, the batch size or the maximum length, or take a smaller model.",
         )
-    elif getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
+    elif _disk_is_full(error):
         told = StudioError("The disk is full.", "Make room, then go on from the run's last checkpoint (train --resume).")
     else:
         told = StudioError(
@@ -25,6 +25,15 @@ def explanation(error: Exception) -> StudioError:
         )
     told.__cause__ = error
     return told
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether it says so, or what it came of; torch's own writer gives no number, only that it failed."""
+    if error is None:
+        return False
+    words = ("No space left", "PytorchStreamWriter failed writing", "iostream error")
+    full = getattr(error, "errno", None) == errno.ENOSPC or any(text in str(error) for text in words)
+    return full or _disk_is_full(error.__context__)
 
 
 @contextmanager

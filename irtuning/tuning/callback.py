@@ -183,9 +183,13 @@ class LayerwiseCallback(TrainerCallback):
         state: TrainerState,
         control: TrainerControl,
         lr_scheduler: Any = None,
+        optimizer: Any = None,
         **kwargs: Any,
     ) -> None:
         """Compares the adapters' bits with those before the step, before the scheduler moves the rate."""
+        if getattr(optimizer, "step_was_skipped", False):
+            # In float16 a gradient was too large, and the Trainer has made all of them NaN: nothing was measured.
+            self._norms = torch.full_like(self._norms, -1.0)
         self._moved = self._snapshot.moved()
         rates = lr_scheduler.get_last_lr() if lr_scheduler is not None else [0.0]
         self._rate = float(rates[0]) if not isinstance(rates[0], torch.Tensor) else 0.0

@@ -131,6 +131,7 @@ Base model: `{origin.base_id}`, loaded from: {origin.weights}. Corpus: {origin.c
 ```python
 import {modules}
 base = transformers.AutoModelForSequenceClassification.from_pretrained("{base}", num_labels={count}, dtype="float32")
+base.config.get_text_config().pad_token_id = transformers.AutoTokenizer.from_pretrained(".").pad_token_id
 model = peft.PeftModel.from_pretrained(base, ".").eval()
 ```
 

@@ -101,10 +101,17 @@ def peak_memory_mib(device: str) -> float:
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
 
+def forget_peak_memory() -> None:
+    """Counts a CUDA device's highest memory from now on: an earlier run's in this process is not this one's."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that the memory ran out, on whatever device."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+    told = ("out of memory", "can't allocate memory", "cublas_status_alloc_failed")
+    return isinstance(error, MemoryError) or any(words in text for words in told)
 
 
 def give_back_memory(device: str = "cpu") -> None:

@@ -107,7 +107,9 @@ class CosineMeter:
         """(rows, positions, width) -> (positions, width), float32, without padding."""
         if self._mask is None:
             return states.detach().float().sum(dim=0)
-        return torch.einsum("rp,rpw->pw", self._mask.float(), states.detach().float())
+        # In here the pass may compute products in half the numbers, which would tell layers apart by steps of 0.004.
+        with torch.autocast(states.device.type, enabled=False):
+            return torch.einsum("rp,rpw->pw", self._mask.float(), states.detach().float())
 
 
 def _added(old: torch.Tensor | None, new: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -35,6 +35,11 @@ class Layer:
 UnitKind = Literal["layer", "block", "module"]
 
 
+def text_config(config: Any) -> Any:
+    """The part of a model's config that tells of what reads text: all of it, but in a model that also sees, its text part."""
+    return getattr(config, "get_text_config", lambda: config)()
+
+
 def layer_modules(model: nn.Module) -> tuple[str, nn.ModuleList]:
     """Path and module list of the model's transformer layers.
 
@@ -48,11 +53,12 @@ def layer_modules(model: nn.Module) -> tuple[str, nn.ModuleList]:
             "This model has two stacks of layers, an encoder's and a decoder's.",
             "Choose one with a single stack, e.g. of BERT's or Llama's kind.",
         )
+    text = text_config(config)
     count = next(
         (
-            getattr(config, key)
+            getattr(text, key)
             for key in ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
-            if hasattr(config, key)
+            if hasattr(text, key)
         ),
         None,
     )

@@ -17,7 +17,7 @@ from irtuning.errors import ModelError
 from irtuning.tuning import quantised
 from irtuning.tuning.adapters import head_modules
 from irtuning.tuning.device import out_of_memory
-from irtuning.tuning.layers import layer_modules
+from irtuning.tuning.layers import layer_modules, text_config
 from irtuning.tuning.weights import Weights
 
 # peft still asks transformers by names that it is about to give up; nobody who trains or classifies can do anything about it.
@@ -121,10 +121,11 @@ def load_model(
             f"The weights of {weights.base_id!r} cannot be loaded for classification.",
             "Check that the model is complete and is a language model that transformers knows.",
         ) from error
-    strange = [name for name, *_ in told["mismatched_keys"]]
-    if strange and not all(name.startswith(tuple(f"{head}." for head in head_modules(model))) for name in strange):
+    strange = {name for name, *_ in told["mismatched_keys"]} | set(told["missing_keys"])
+    # What is neither would be left at random, and frozen.
+    if any(set(head_modules(model)).isdisjoint(name.split(".")) for name in strange):
         raise ModelError(f"The weights of {weights.base_id!r} are not those that its config tells of.", "Choose another model.")
-    model.config.pad_token_id = tokenizer.pad_token_id
+    text_config(model.config).pad_token_id = tokenizer.pad_token_id
     if bits:
         quantised.settle(model)
         return model.eval()
@@ -136,7 +137,7 @@ def longest_input(model: torch.nn.Module) -> int | None:
 
     Where positions are counted from behind the padding's number, as RoBERTa's are, as many fewer fit.
     """
-    longest = getattr(model.config, "max_position_embeddings", None)
+    longest = getattr(text_config(model.config), "max_position_embeddings", None)
     shifts = [m.padding_idx + 1 for m in model.modules() if hasattr(m, "create_position_ids_from_input_ids")]
     return None if longest is None else longest - max(shifts, default=0)
 

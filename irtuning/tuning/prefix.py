@@ -216,8 +216,8 @@ class PrefixCache(TrainerCallback):
             self._resting(self._layers, False)
         found = [states[place, : self._lengths[i]] for place, i in enumerate(places)]
         for i, one in zip(places, found, strict=True):
-            if self._bytes + one.numel() * one.element_size() <= self._limit:
-                row = self._rows[i]
+            row = self._rows[i]
+            if row in self._states or self._bytes + self._reserved(one) <= self._limit:
                 self._new.append((row, len(self._states.get(row, ()))))
                 # On the device where it is: a copy to the host would wait for it, once a row.
                 self._take(row, one.clone())
@@ -238,8 +238,13 @@ class PrefixCache(TrainerCallback):
         return ((found, *args[1:]), inputs) if args else (args, {**inputs, "hidden_states": found})
 
     def _take(self, row: int, states: torch.Tensor) -> None:
+        if row not in self._states:
+            self._bytes += self._reserved(states)
         self._states.setdefault(row, []).append(states)
-        self._bytes += states.numel() * states.element_size()
+
+    def _reserved(self, states: torch.Tensor) -> int:
+        """Bytes that a row is given room for: a row without all its draws is computed anew in every pass, so some would be in vain."""
+        return self._draws * states.numel() * states.element_size()
 
 
 def drops(modules: Iterable[nn.Module]) -> bool:

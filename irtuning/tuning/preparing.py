@@ -23,7 +23,7 @@ from irtuning.tuning.device import Device, choose_device
 from irtuning.tuning.models import is_decoder, load_config, load_model, load_tokenizer, longest_input
 from irtuning.tuning.predicting import predict_logits, softmax
 from irtuning.tuning.quantised import bits_of, refuse_missing, words
-from irtuning.tuning.tokens import tokenise
+from irtuning.tuning.tokens import separates, tokenise
 from irtuning.tuning.weights import Weights, find_weights
 
 ON_A_CPU = "On a CPU a model in {} trains more slowly than in full, and saves memory only where it is large."
@@ -100,6 +100,7 @@ def prepare(config: RunConfig, corpus: Corpus, emit: Callable[[Any], None], chec
         max_length=config.max_length,
         kind=None if config.use_instruction else config.encoding,
         instruction=config.instruction,
+        separates=separates(tokenizer),
     )
     rows: dict[str, list[Row]] = {}
     cut = 0

@@ -26,6 +26,7 @@ ATTENTION = (
     "attn.k",
     "attn.v",
     "self.in_proj",
+    "in_proj_qkv",
     "q_a_proj",
     "q_b_proj",
     "kv_a_proj_with_mqa",

@@ -8,6 +8,16 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from irtuning.config import processes
+
+
+def join_others() -> None:
+    """Meets the processes that a launcher started beside this one, where that has not happened yet; alone, does nothing."""
+    if processes() > 1 and not dist.is_initialized():
+        from accelerate import PartialState
+
+        PartialState()
+
 
 def several() -> bool:
     """Whether this process trains beside others."""

@@ -12,6 +12,11 @@ from irtuning.revisions.encoding import Encoding
 from irtuning.tuning.batches import Row
 
 
+def separates(tokenizer: Any) -> bool:
+    """Whether a tokenizer puts a sign of its own between two texts, which tells an addition from a deletion."""
+    return tokenizer.num_special_tokens_to_add(pair=True) > tokenizer.num_special_tokens_to_add(pair=False)
+
+
 def tokenise(pairs: Sequence[tuple[str, str]], encoding: Encoding, tokenizer: Any) -> tuple[list[Row], list[bool]]:
     """Token rows of (before, after) pairs, and which pairs had to be cut around their change.
 

@@ -100,7 +100,9 @@ class StepTrainer(Trainer):
         model.train()
         if self.state.global_step % TRIM_EVERY == 0 and self.args.device.type == "cpu":
             give_back_memory()
-        accumulated = model.parameters() if self.current_gradient_accumulation_steps > 1 else ()
+        # Several processes go on together or not at all: theirs are never needed again.
+        again = self.current_gradient_accumulation_steps > 1 and self.args.world_size == 1
+        accumulated = model.parameters() if again else ()
         earlier = [(p, p.grad.clone()) for p in accumulated if p.grad is not None]
         mark = self._remember()
         while True:

@@ -25,13 +25,13 @@ from irtuning.tuning.breaking import explained
 from irtuning.tuning.card import FILE as ORIGIN
 from irtuning.tuning.card import Origin, read_origin, write_card
 from irtuning.tuning.checkpoints import latest
-from irtuning.tuning.device import peak_memory_mib
+from irtuning.tuning.device import forget_peak_memory, peak_memory_mib
 from irtuning.tuning.fitting import Emit, OnNorms, fit
 from irtuning.tuning.methods import refuse_unfit
 from irtuning.tuning.metrics import score
 from irtuning.tuning.preparing import Prepared, columns_of, prepare
 from irtuning.tuning.quantised import bits_of
-from irtuning.tuning.ranks import first_rank
+from irtuning.tuning.ranks import first_rank, join_others
 from irtuning.tuning.weights import Weights
 
 
@@ -101,10 +101,16 @@ def train(
         if should_stop():
             raise StopRequested
 
+    join_others()
+    forget_peak_memory()
     config = config.resolve()
     refuse_unfit(config)
     _refuse_foreign(Path(output_dir))
-    found = latest(checkpoints) if resume and checkpoints else None
+    found = latest(checkpoints) if checkpoints else None
+    if found and not resume:
+        raise ConfigError(
+            f"{checkpoints.name!r} holds checkpoints of another training.", "Go on with that one (resume=True), or name a new folder."
+        )
     emit(Phase(name="loading"))
     corpus = corpus or load_corpus(config.dataset_name or "", columns_of(config))
     for part in ("train", "validation", "test"):
@@ -136,8 +142,10 @@ def train(
         try:
             with explained():
                 _save(prepared, result)
-        except StudioError as error:
-            raise broken or error from error
+        except StudioError:
+            if broken:
+                raise broken from broken.__cause__
+            raise
         emit(CheckpointSaved(step=result.best_step, best=not result.stopped))
     if broken:
         raise broken

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import os
 import shutil
 import tempfile
@@ -123,13 +124,22 @@ def _of_entry(entry: catalogue.Model, use_instruction: bool) -> Weights:
 
 
 def in_hub_cache(hub_id: str) -> bool:
-    """Whether the hub's own cache on this machine has the model's config and some safetensors."""
+    """Whether the hub's own cache on this machine has the model's config and all its safetensors."""
     from huggingface_hub import try_to_load_from_cache
 
-    names = ("model.safetensors", "model.safetensors.index.json")
-    return isinstance(try_to_load_from_cache(hub_id, "config.json"), str) and any(
-        isinstance(try_to_load_from_cache(hub_id, name), str) for name in names
-    )
+    def there(name: str) -> bool:
+        return isinstance(try_to_load_from_cache(hub_id, name), str)
+
+    if not there("config.json"):
+        return False
+    if there("model.safetensors"):
+        return True
+    index = try_to_load_from_cache(hub_id, "model.safetensors.index.json")
+    # The index comes first: of a download that broke off, the rest is to be fetched.
+    try:
+        return isinstance(index, str) and all(map(there, set(json.loads(Path(index).read_bytes())["weight_map"].values())))
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def _of_hub(hub_id: str) -> Weights:
@@ -219,6 +229,7 @@ def _dequantised(entry: catalogue.Model, gguf: Path) -> Path:
     try:
         fresh.save_pretrained(scratch)
         AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name).save_pretrained(scratch)
+        scratch.chmod(0o755)  # the cache may be shared
         if not target.exists():
             scratch.rename(target)
     finally:

@@ -5,6 +5,7 @@ Knows no gradio.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from irtuning import catalogue
@@ -13,6 +14,7 @@ from irtuning.errors import StudioError
 from irtuning.insight.estimate import Estimate, Measured, bits, estimate, measured
 from irtuning.insight.machine import Machine
 from irtuning.revisions.corpora import Columns
+from irtuning.runs.description import local_path
 from irtuning.runs.store import RunStore
 from irtuning.ui.corpus import sizes_of
 from irtuning.ui.words import duration, gigabytes
@@ -68,19 +70,30 @@ def sentence(found: Estimate) -> str:
 
 def history(store: RunStore, config: RunConfig) -> Measured | None:
     """What the same model took on this store, by its newest run that says so; a run of the same method is preferred."""
+    folder = local_path(config.model_name, catalogue.MODELS)
+    name = folder.name if folder else config.model_name
     runs = [
         row for row in store.list()
-        if row["model"] == config.model_name and not row.get("recorded") and row["state"] in ("finished", "stopped")
+        if row["model"] == name and not row.get("recorded") and row["state"] in ("finished", "stopped")
     ][:LOOK_BACK]
     runs.sort(key=lambda row: row["method"] != config.tuning_method)
-    alike = (row["run"] for row in runs if _held(store, row["run"]) == bits(config.model_dump()))
-    return next((took for run in alike if (took := _took(store, run))), None)
+    for row in runs:
+        former = _settings(store, row["run"])
+        if former and _held(former) == _held(config) and (took := _took(store, row["run"])):
+            return replace(took, of=former)
+    return None
 
 
-def _held(store: RunStore, run: str) -> int | None:
-    """As `bits`, of a run's settings on disk; None where they cannot be read."""
+def _held(config: RunConfig) -> tuple[object, ...]:
+    """Where the model lies and how it is held: what was measured of one way tells nothing of another."""
+    model = local_path(config.model_name, catalogue.MODELS) or config.model_name
+    return model, config.device or "auto", config.dtype or "auto", bits(config.model_dump())
+
+
+def _settings(store: RunStore, run: str) -> RunConfig | None:
+    """Of a former run; None where they cannot be read or would make none today."""
     try:
-        return bits(store.config(run))
+        return store.run_config(run).resolve()
     except StudioError:
         return None
 

@@ -1,7 +1,8 @@
 """Runs every comparison: one process a run, each finished run appended to a results file, resumed where it stopped.
 
 `python -m tests.benchmarks.driver STUDY CORPUS [--model NAME] [--seeds 1,2,3] [--results FILE]` runs what is missing and
-prints the table; `--show` only prints. Drivers with other seeds may share the file. Studies are plain data in `studies.py`.
+prints the table, then one JSON line with the same figures and ratios and all runs; `--show` only prints. Drivers with other seeds may
+share the file. Studies are plain data in `studies.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.studies import STUDIES, Job
-from tests.benchmarks.tables import table
+from tests.benchmarks.tables import figures, table
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,6 +65,11 @@ def run_missing(jobs: list[Job], path: Path, start: Any = None) -> dict[str, dic
     return {key_of(job): known[key_of(job)] for job in jobs}
 
 
+def _each_once(jobs: list[Job]) -> list[Job]:
+    """Of jobs that are alike but for their names the last, as where two differ in the numbers alone and all take the same."""
+    return list({key_of({**job, "name": ""}): job for job in jobs}.values())
+
+
 def _without_paths(job: Job) -> Job:
     name = job["config"].get("dataset_name")
     return {**job, "config": {**job["config"], "dataset_name": Path(name).name if name else None}}
@@ -99,15 +105,16 @@ def main() -> None:
     if chosen.threads:
         jobs = [{**job, "threads": chosen.threads} for job in jobs]
     if chosen.dtype:
-        jobs = [{**job, "config": {**job["config"], "dtype": chosen.dtype}} for job in jobs]
+        jobs = _each_once([{**job, "config": {**job["config"], "dtype": chosen.dtype}} for job in jobs])
     if chosen.show:
         known = read(chosen.results)
         found = {key: known[key] for key in map(key_of, jobs) if key in known}
     else:
         found = run_missing(jobs, chosen.results)
     rows = list(found.values())
-    print(table(rows))
-    print(json.dumps(rows))
+    methods = figures(rows)
+    print(table(methods))
+    print(json.dumps({"methods": methods, "runs": rows}))
 
 
 if __name__ == "__main__":

@@ -49,6 +49,13 @@ def quality(model: str, corpus: str, seeds: list[int]) -> list[Job]:
     return _jobs(METHODS, model, corpus, seeds)
 
 
+def plain(model: str, corpus: str, seeds: list[int]) -> list[Job]:
+    """The same beside plain Trainer and peft on all layers, whole runs: whether anything is lost against those."""
+    rival = {"name": "plain Trainer and peft", "arm": "plain", "limit": 0}
+    jobs = [{**rival, "config": _config(model, corpus, seed, {"tuning_method": "full"})} for seed in seeds]
+    return jobs + quality(model, corpus, seeds)
+
+
 def search(model: str, corpus: str, seeds: list[int]) -> list[Job]:
     """Candidates for the steady setting, to be judged by validation alone, and the units beside them."""
     return _jobs(CANDIDATES, model, corpus, seeds)
@@ -75,4 +82,4 @@ def speed(model: str, corpus: str, seeds: list[int]) -> list[Job]:
     ]
 
 
-STUDIES: dict[str, Callable[[str, str, list[int]], list[Job]]] = {"quality": quality, "search": search, "speed": speed}
+STUDIES: dict[str, Callable[[str, str, list[int]], list[Job]]] = {"quality": quality, "plain": plain, "search": search, "speed": speed}

@@ -1,6 +1,7 @@
-"""Results -> a table for people: means over seeds, paired differences to the first method, ratios. Pure.
+"""Results -> figures of each method and a table of them for people: means over seeds, paired differences and ratios to the first
+method. Pure.
 
-What a run that was cut short scores says nothing and is not shown.
+What a run that was cut short scores says nothing and is not told.
 """
 
 from __future__ import annotations
@@ -11,47 +12,89 @@ from typing import Any
 
 from irtuning.insight.stability import interval
 
+COSTS = ("seconds", "seconds_with_evaluation", "peak_memory_mib")
 
-def paired(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
-    """Mean difference over pairs and the half width of its 90 % interval (infinite for one pair)."""
+
+def paired(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float | None]:
+    """Mean difference over pairs and the half width of its 90 % interval (None for one pair)."""
     found = interval([a - b for a, b in zip(ours, theirs, strict=True)])
-    return found.mean, float("inf") if found.high is None else found.high - found.mean
+    return found.mean, None if found.high is None else found.high - found.mean
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """One line a method, in the order of first appearance; differences and ratios to the first one, paired by seed."""
+def figures(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One a method, in the order of first appearance; differences and ratios to the first one, over the seeds that both have.
+
+    Returns:
+        {"method", "seeds", "macro_f1", "weighted_f1", "accuracy", "validation" (in points of 100; None where runs were cut
+        short), "difference" ({score: (mean, half width of the 90 % interval or None)} or None), "seconds" (a pass, the steps
+        alone), "seconds_with_evaluation" (with what was scored between them; None for ours cut short), "peak_memory_mib",
+        "tokens_per_second", "ratio" ({cost: of means} or None where no seed is common)}.
+    """
     methods: dict[str, dict[int, dict[str, Any]]] = {}
     for row in rows:
         methods.setdefault(row["job"]["name"], {})[row["job"]["config"].get("seed", 0)] = row["result"]
-    if not methods:
+    jobs = {row["job"]["name"]: row["job"] for row in rows}
+    first = next(iter(methods.values()), {})
+    return [_figures(jobs[name], runs, first) for name, runs in methods.items()]
+
+
+def _figures(job: dict[str, Any], runs: dict[int, dict[str, Any]], first: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    common = [seed for seed in runs if seed in first]
+    scored = {} if job.get("limit") else runs
+    # Ours scores as often in a run cut short as in a whole one of that length, which says nothing of all passes.
+    costs = [cost for cost in COSTS if scored or job.get("arm") != "ours" or cost != "seconds_with_evaluation"]
+    difference = {
+        score: paired(*([100 * side[seed]["test"][score] for seed in common] for side in (runs, first)))
+        for score in ("macro_f1", "weighted_f1")
+    } if scored and common else None  # fmt: skip
+    return {
+        "method": job["name"],
+        "seeds": sorted(runs),
+        **{score: _mean(100 * run["test"][score] for run in scored.values()) for score in ("macro_f1", "weighted_f1", "accuracy")},
+        "validation": _mean(100 * run["validation"]["macro_f1"] for run in scored.values() if run.get("validation")),
+        "difference": difference,
+        **{cost: _mean(_cost(run, cost) for run in runs.values()) if cost in costs else None for cost in COSTS},
+        "tokens_per_second": _mean(run["tokens_per_second"] for run in runs.values() if "tokens_per_second" in run),
+        "ratio": {
+            cost: statistics.mean(_cost(runs[s], cost) for s in common) / statistics.mean(_cost(first[s], cost) for s in common)
+            for cost in costs
+        } if common else None,
+    }  # fmt: skip
+
+
+def _cost(run: dict[str, Any], cost: str) -> float:
+    """Seconds of a pass over the corpus, or MiB."""
+    return run[cost] / (1 if cost == "peak_memory_mib" else run["epochs"])
+
+
+def table(found: Sequence[dict[str, Any]]) -> str:
+    """One line a method, of what `figures` gave."""
+    if not found:
         return "no results yet"
-    first = next(iter(methods.values()))
-    short = {name for row in rows if row["job"].get("limit") for name in [row["job"]["name"]]}
     lines = [
         f"{'':26} {'seeds':>5} {'macro-F1':>9} {'difference':>16} {'weighted':>9} {'difference':>16} {'accuracy':>9} {'valid.':>7}"
-        f" {'s/epoch':>8} {'ratio':>6} {'tokens/s':>8} {'MiB':>6} {'ratio':>6}"
+        f" {'s/epoch':>8} {'ratio':>6} {'scored':>8} {'ratio':>6} {'tokens/s':>8} {'MiB':>7} {'ratio':>6}"
     ]
-    for name, by_seed in methods.items():
-        common = [seed for seed in by_seed if seed in first]
-        scored = [] if name in short else list(by_seed.values())
-        cells = [f"{name:26} {len(by_seed):5}"]
-        for key in ("macro_f1", "weighted_f1"):
-            if not scored:
-                cells.append(f"{'':9} {'':16}")
-                continue
-            gap, half = paired(*([100 * runs[s]["test"][key] for s in common] for runs in (by_seed, first)))
-            cells.append(f"{100 * statistics.mean(r['test'][key] for r in scored):9.1f} {gap:+7.2f} ±{half:6.2f} ")
-        cells.append(_mean([100 * r["test"]["accuracy"] for r in scored if "accuracy" in r["test"]], 9))
-        cells.append(_mean([100 * r["validation"]["macro_f1"] for r in scored if r.get("validation")], 7))
-        for key, width in (("seconds", 8), ("peak_memory_mib", 6)):
-            values = [r[key] / (r["epochs"] if key == "seconds" else 1) for r in by_seed.values()]
-            base = [r[key] / (r["epochs"] if key == "seconds" else 1) for r in first.values()]
-            cells.append(f"{statistics.mean(values):{width}.1f} {statistics.mean(values) / statistics.mean(base):6.2f}")
-            if key == "seconds":
-                cells.append(_mean([r["tokens_per_second"] for r in by_seed.values() if "tokens_per_second" in r], 8))
+    for row in found:
+        cells = [f"{row['method']:26} {len(row['seeds']):5}"]
+        for score in ("macro_f1", "weighted_f1"):
+            gap = row["difference"] and row["difference"][score]
+            between = f"{gap[0]:+7.2f}" + (f" ±{gap[1]:6.2f}" if gap[1] is not None else "") if gap else ""
+            cells += [_cell(row[score], 9), f"{between:16}"]
+        cells += [_cell(row["accuracy"], 9), _cell(row["validation"], 7)]
+        ratio = row["ratio"] or {}
+        for cost, width in zip(COSTS, (8, 8, 7), strict=True):
+            if cost == "peak_memory_mib":
+                cells.append(_cell(row["tokens_per_second"], 8))
+            cells += [_cell(row[cost], width), _cell(ratio.get(cost), 6, ".2f")]
         lines.append(" ".join(cells))
     return "\n".join(lines)
 
 
-def _mean(values: Sequence[float], width: int) -> str:
-    return f"{statistics.mean(values):{width}.1f}" if values else " " * width
+def _mean(values: Any) -> float | None:
+    found = list(values)
+    return statistics.mean(found) if found else None
+
+
+def _cell(value: float | None, width: int, form: str = ".1f") -> str:
+    return " " * width if value is None else f"{value:{width}{form}}"

@@ -11,7 +11,7 @@ from irtuning.revisions.corpora import load_corpus
 from tests.benchmarks import driver
 from tests.benchmarks.arms import run
 from tests.benchmarks.studies import STUDIES
-from tests.benchmarks.tables import paired, table
+from tests.benchmarks.tables import figures, paired, table
 from tests.benchmarks.vanilla import prepare_plain
 
 
@@ -54,16 +54,42 @@ def test_pairs_and_their_interval_by_hand():
 def test_a_table_has_a_line_a_method_with_ratios_to_the_first():
     def row(name, seed, f1, seconds):
         metrics = {"macro_f1": f1, "weighted_f1": f1, "accuracy": 0.25}
-        result = {"test": metrics, "seconds": seconds, "epochs": 2.0, "peak_memory_mib": 100.0, "tokens_per_second": 640.0}
+        result = {
+            "test": metrics, "seconds": seconds, "seconds_with_evaluation": seconds + 1, "epochs": 2.0, "peak_memory_mib": 100.0,
+            "tokens_per_second": 640.0,
+        }  # fmt: skip
         return {"job": {"name": name, "config": {"seed": seed}}, "result": result}
 
-    lines = table([row("all", 1, 0.5, 10), row("all", 2, 0.5, 10), row("few", 1, 0.52, 5), row("few", 2, 0.54, 5)]).splitlines()
+    rows = [row("all", 1, 0.5, 10), row("all", 2, 0.5, 10), row("few", 1, 0.52, 5), row("few", 2, 0.54, 5)]
+    lines = table(figures(rows)).splitlines()
     assert lines[2].split()[:3] == ["few", "2", "53.0"]
     assert "+3.00" in lines[2]
-    assert lines[2].split()[-6:-2] == ["25.0", "2.5", "0.50", "640.0"]
+    assert lines[2].split()[-8:] == ["25.0", "2.5", "0.50", "3.0", "0.55", "640.0", "100.0", "1.00"]
     cut = row("cut", 1, 0.9, 5)
     cut["job"]["limit"] = 20
-    assert table([row("all", 1, 0.5, 10), cut]).splitlines()[2].split() == ["cut", "1", "2.5", "0.50", "640.0", "100.0", "1.00"]
+    cut["job"]["arm"] = "ours"
+    # What is scored in a run cut short is another share of it.
+    assert table(figures([row("all", 1, 0.5, 10), cut])).splitlines()[2].split() == ["cut", "1", "2.5", "0.50", "640.0", "100.0", "1.00"]
+    assert table(figures([])) == "no results yet"
+    assert json.loads(json.dumps(figures(rows)))[1]["ratio"]["seconds"] == 0.5
+
+
+def test_differences_and_ratios_are_of_the_seeds_that_both_have():
+    def row(name, seed, f1, seconds):
+        metrics = {"macro_f1": f1, "weighted_f1": f1, "accuracy": 0.25}
+        result = {"test": metrics, "seconds": seconds, "seconds_with_evaluation": seconds, "epochs": 1.0, "peak_memory_mib": 100.0}
+        return {"job": {"name": name, "config": {"seed": seed}}, "result": result}
+
+    _, few, other = figures([row("all", 1, 0.5, 10), row("all", 2, 0.9, 30), row("few", 1, 0.52, 5), row("other", 3, 0.5, 5)])
+    assert few["ratio"]["seconds"] == 0.5
+    assert few["difference"]["macro_f1"] == (pytest.approx(2.0), None)
+    assert other["ratio"] is None
+    assert other["difference"] is None
+
+
+def test_runs_that_differ_in_their_names_alone_are_made_once():
+    one, two = {**job(1), "name": "plain, same numbers"}, {**job(1), "name": "plain, float32"}
+    assert driver._each_once([one, two, job(2)]) == [two, job(2)]
 
 
 @pytest.mark.slow

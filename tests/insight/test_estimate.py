@@ -129,3 +129,15 @@ def test_a_short_run_on_a_large_corpus_scores_its_validation_part_once():
             estimate(config(max_steps=steps), replace(large, validation=rows), TWO_CORES, Measured(1.0)).seconds for rows in (600, 0)
         )
         assert with_it - without == pytest.approx(times * once)
+
+
+def test_other_settings_than_the_former_runs_are_told_in_proportion():
+    former = Measured(4.0, 2048.0, of=config(batch_size=4, max_length=64))
+    same = estimate(config(batch_size=4, max_length=64), STARTER, TWO_CORES, former)
+    more = estimate(config(batch_size=64, tokens_per_micro_batch=32768), STARTER, TWO_CORES, former)
+    assert same.memory_gib == 2.0
+    assert more.memory_gib > 2.5
+    again = Measured(4.0, 2048.0, of=config(gradient_checkpointing=True))
+    without, with_it = (estimate(config(gradient_checkpointing=on), STARTER, TWO_CORES, again) for on in (None, True))
+    assert without.seconds < with_it.seconds == estimate(config(), STARTER, TWO_CORES, Measured(4.0, of=config())).seconds
+    assert without.memory_gib > with_it.memory_gib == 2.0

@@ -54,3 +54,9 @@ def test_the_real_question_is_answered():
     assert found is not None
     assert found.cores >= 1
     assert found.memory_gib > 0
+
+
+def test_a_file_of_the_users_hides_no_module_from_the_question(tmp_path, monkeypatch):
+    (tmp_path / "random.py").write_text("raise SystemExit(1)")
+    monkeypatch.chdir(tmp_path)
+    assert MachineProbe().wait(120) is not None

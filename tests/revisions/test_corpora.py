@@ -170,7 +170,33 @@ def test_a_label_seen_once_is_kept_with_a_notice_and_one_that_is_only_tested_is_
 def test_documents_on_both_sides_are_said(tmp_path):
     for part in ("train", "dev", "test"):
         save(tmp_path / f"{part}.jsonl", [{**r, "doc_id": r["doc_id"][-1]} for r in rows(20, name=part, documents=4)])
-    assert load_corpus(str(tmp_path)).notices == ("4 documents stand in training and in test: scores may be too good.",)
+    assert load_corpus(str(tmp_path)).notices == tuple(
+        f"4 documents stand in {one} and in {other}: scores may be too good."
+        for one, other in (("training", "validation"), ("training", "test"), ("validation", "test"))
+    )
+
+
+def test_rows_whose_texts_stand_in_an_earlier_part_too_are_said(tmp_path):
+    train, dev, test = (rows(20, name=part) for part in ("train", "dev", "test"))
+    again = {"before": f" {train[3]['before']}", "after": train[3]["after"].replace(" ", "\n"), "label": "b"}
+    save(tmp_path / "train.jsonl", [*train, train[0]])
+    save(tmp_path / "dev.jsonl", [*dev, again])
+    save(tmp_path / "test.jsonl", [*test, {**dev[0], "doc_id": "t"}, again])
+    assert load_corpus(str(tmp_path)).notices == (
+        "1 row of validation has the same two texts as a row of training: scores may be too good.",
+        "2 rows of test have the same two texts as a row of training or validation: scores may be too good.",
+    )
+
+
+def test_labels_that_differ_in_case_or_unicode_form_alone_stay_apart_with_a_notice(tmp_path):
+    labels = ["Fluency", "fluency", "Cafe\u0301", "caf\u00e9", "style"]
+    corpus = load_corpus(str(save(tmp_path / "mine.jsonl", rows(150, labels=labels, documents=30))))
+    assert set(corpus.labels) == set(labels)
+    said = [text for text in corpus.notices if "told apart" in text]
+    assert said == [
+        f"Labels that are written almost the same are told apart: {one!r}, {other!r}."
+        for one, other in (("Cafe\u0301", "caf\u00e9"), ("Fluency", "fluency"))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -242,6 +268,10 @@ def test_an_evaluation_scores_the_test_part_of_a_folder_and_of_the_file_trained_
     assert "test part of one.jsonl" in which
     found, which = load_test(str(path), trained_on="another")
     assert (len(found), which) == (60, "Scored on all of one.jsonl: 60 rows, 1 left out.")
+    # One edit after training, and most rows are those that trained it.
+    which = load_test(str(path), trained_on="another", trained_name="one.jsonl")[1]
+    assert "left out. A file of this name trained the adapter with other texts, labels or documents" in which
+    assert "of this name" not in load_test(str(path), trained_on=corpus.fingerprint, trained_name="one.jsonl")[1]
     # Which rows trained it depends on the documents that were named then.
     apart = load_corpus(str(path), Columns(doc=""))
     assert apart.fingerprint != corpus.fingerprint

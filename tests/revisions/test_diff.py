@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irtuning.revisions.diff import edit_numbers, split_words, words
+from irtuning.revisions.diff import bare_words, edit_numbers, split_words, words
 
 PIECES = st.sampled_from(["a", "the", " ", "  ", "\n", "cat", ".", "Cat"])
 TEXT = st.one_of(st.text(max_size=60), st.lists(PIECES).map("".join))
@@ -49,6 +49,26 @@ def test_a_replaced_word_is_deleted_then_inserted():
 
 def test_other_white_space_alone_is_the_change():
     assert words("a  b", "a b") == [("equal", "a"), ("delete", "  "), ("insert", " "), ("equal", "b")]
+
+
+SPACE = st.sampled_from(["", " ", "  "])
+
+
+@given(TEXT, TEXT, st.lists(st.tuples(st.sampled_from(["a", "cat", ".", "日"]), SPACE, SPACE)))
+def test_every_revision_has_a_bare_piece_that_went_or_came(before, after, respaced):
+    before += "".join(word + space for word, space, _ in respaced)
+    after += "".join(word + space for word, _, space in respaced)
+    pieces = bare_words(before, after)
+    assert any(op != "equal" for op, _ in pieces) is (before.split() != after.split())
+    assert all(text == " " or text == text.strip() != "" for _, text in pieces)
+
+
+def test_a_space_is_a_bare_piece_where_no_changed_word_is_beside_it():
+    assert bare_words("now ,then", "now,  then") == [
+        ("equal", "now"), ("delete", " "), ("equal", ","), ("insert", " "), ("equal", "then"),
+    ]  # fmt: skip
+    assert bare_words("a b", "a,b") == [("equal", "a"), ("insert", ","), ("equal", "b")]
+    assert bare_words("a (b)", "a b")[:3] == [("equal", "a"), ("delete", "("), ("equal", "b")]
 
 
 def test_a_small_word_that_happens_to_be_the_same_does_not_split_a_rewriting():

@@ -68,6 +68,22 @@ def test_marks_stand_around_what_went_and_came():
     assert marked("a {} b", "a {} c") == "a {} [b] {c}"
 
 
+def test_a_space_that_alone_went_or_came_is_marked():
+    assert marked("foo , bar", "foo, bar") == "foo [ ] , bar"
+    assert marked("foo, bar", "foo , bar") == "foo { } , bar"
+    # Beside a changed word, whose marks tell of the edit, it is left out.
+    assert marked("foo bar", "foo,bar") == "foo {,} bar"
+
+
+def test_a_line_break_parts_two_texts_where_the_tokenizer_puts_nothing_between_them():
+    joined = make_encoding(use_instruction=False, is_decoder=True, labels=LABELS, max_length=64, kind="pair", separates=False)
+    added, removed = (joined.render(*pair, count, 0) for pair in (("", "x"), ("x", "")))
+    assert (added.text, added.text_pair) == ("\n", "x")
+    assert (removed.text, removed.text_pair) == ("x\n", "")
+    marked_one = make_encoding(use_instruction=False, is_decoder=True, labels=LABELS, max_length=64, separates=False)
+    assert marked_one == make(max_length=64, decoder=True)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("decoder", [False, True])
 def test_an_encoding_survives_its_way_through_json(kind, decoder):

@@ -2,10 +2,12 @@
 
 import json
 import sys
+import zipfile
 
 import pytest
 
 from irtuning.errors import CorpusError
+from irtuning.revisions import tables
 from irtuning.revisions.tables import cell, open_table, read_table
 
 ROWS = [
@@ -98,6 +100,24 @@ def test_a_spreadsheet_is_read_as_the_same_rows(tmp_path):
     assert "half.xlsx" in refused(half)
 
 
+@pytest.mark.parametrize("size", ["A1", "A1:C2", "A1:XFD1048576"])
+def test_a_spreadsheet_that_is_wrong_about_its_size_is_read_whole(tmp_path, size):
+    import openpyxl
+    book = openpyxl.Workbook()
+    for row in (["before", "after", "label"], *([f"x{i}", f"y{i}", "a"] for i in range(5))):
+        book.active.append(row)
+    book.save(tmp_path / "a.xlsx")
+    with zipfile.ZipFile(tmp_path / "a.xlsx") as whole, zipfile.ZipFile(tmp_path / "b.xlsx", "w") as other:
+        for name in whole.namelist():
+            data = whole.read(name)
+            if name == "xl/worksheets/sheet1.xml":
+                assert b'<dimension ref="A1:C6"' in data
+                data = data.replace(b'<dimension ref="A1:C6"', f'<dimension ref="{size}"'.encode())
+            other.writestr(name, data)
+    assert read_table(tmp_path / "b.xlsx") == read_table(tmp_path / "a.xlsx")
+    assert len(read_table(tmp_path / "b.xlsx")[1]) == 5
+
+
 def test_a_spreadsheet_without_its_reader_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     assert "pip install openpyxl" in refused(write(tmp_path, "a.xlsx", b"PK"))
@@ -141,3 +161,23 @@ def test_names_that_differ_from_line_to_line_are_refused_before_they_fill_the_me
     lines = "".join(f'{{"essay-{i}": "x"}}\n' for i in range(20_000))
     with pytest.raises(CorpusError, match="more than 200 different columns in its first 201 lines"):
         read_table(write(tmp_path, "a.jsonl", lines))
+
+
+def test_short_rows_that_would_be_filled_up_to_many_cells_are_refused(tmp_path, monkeypatch):
+    wide = json.dumps({f"c{i}": "x" for i in range(200)})
+    with pytest.raises(CorpusError, match="more than 10,000,000 cells, empty ones included"):
+        read_table(write(tmp_path, "a.jsonl", wide + "\n{}" * 60_000))
+    # Empty rows between others are kept on demand, and a spreadsheet's rows may end anywhere.
+    monkeypatch.setattr(tables, "MOST_CELLS", 1000)
+    header = ",".join(f"c{i}" for i in range(200))
+    lines = write(tmp_path, "a.csv", f"{header}\n" + "\n" * 4 + "," * 199 + "x\n")
+    assert len(open_table(lines).rows) == 1
+    assert len(open_table(write(tmp_path, "b.csv", f"{header}\n\n\n\n\n{',' * 199}x\n"), blank=True).rows) == 5
+    with pytest.raises(CorpusError, match="more than 1,000 cells"):
+        open_table(write(tmp_path, "c.csv", f"{header}\n\n\n\n\n\n{',' * 199}x\n"), blank=True)
+    import openpyxl
+    book = openpyxl.Workbook()
+    for _ in range(6):
+        book.active.append([None] * 198 + ["x"])
+    book.save(tmp_path / "a.xlsx")
+    assert "more than 1,000 cells" in refused(tmp_path / "a.xlsx")

@@ -1,10 +1,13 @@
 """The launcher with real processes: order, stopping, crashes, kills, restarts, two apps at once."""
 
+import errno
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -12,9 +15,11 @@ import pytest
 from irtuning.config import RunConfig
 from irtuning.errors import ConfigError, RunError
 from irtuning.events import Failed, Finished
+from irtuning.runs import launch
 from irtuning.runs.launch import LocalLauncher, worker_environment
 from irtuning.runs.lock import store_lock
 from irtuning.runs.process import is_alive, read_process
+from irtuning.runs.stopping import ask
 from irtuning.runs.store import EventLog, RunStore
 
 FAKE_WORKER = Path(__file__).with_name("fake_worker.py")
@@ -316,3 +321,51 @@ def test_the_lock_is_free_after_a_kill(store, launcher_of, small, until):
     until(lambda: not is_alive(record))
     with store_lock(store.home, "late-hare", should_stop=lambda: True):
         pass
+
+
+def test_folders_that_the_store_never_made_are_left_as_they_are(store, launcher_of, small):
+    """Other tools keep settings in such folders, too; and a run that was cut off may be copied here without its process."""
+    foreign = store.home / "exp-01"
+    foreign.mkdir(parents=True)
+    (foreign / "config.json").write_text('{"seed": 1}')
+    copied = store.create(small, queued=True)
+    (store.path(copied) / "private.json").unlink()
+    launcher = launcher_of(start=False)
+    launcher.tick()
+    assert [path.name for path in foreign.iterdir()] == ["config.json"]
+    assert not (store.path(copied) / "process.json").exists()
+    assert [(row["run"], row["state"]) for row in store.list()] == [(copied, "lost")]
+    waits = launcher.submit(small)["run"]
+    launcher.tick()
+    assert read_process(store.path(waits))
+
+
+def test_a_run_that_cannot_be_claimed_starts_one_process_a_look_and_leaves_none(store, launcher_of, small, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    launcher = launcher_of(start=False)
+    run = launcher.submit(small)["run"]
+    children, popen = [], subprocess.Popen
+    monkeypatch.setattr(launch.subprocess, "Popen", lambda *args, **kwargs: children.append(popen(*args, **kwargs)) or children[-1])
+    monkeypatch.setattr(launch, "claim", full)
+    for _ in range(2):
+        with pytest.raises(OSError, match="No space"):
+            launcher.tick()
+    assert len(children) == 2
+    assert all(child.poll() is not None for child in children)
+    monkeypatch.undo()
+    launcher.tick()
+    assert is_alive(read_process(store.path(run)))
+
+
+def test_a_dead_run_that_was_to_stop_ended_when_it_last_said_something(store, launcher_of, small):
+    run = store.create(small)
+    record = read_process(store.path(run))
+    (store.path(run) / "process.json").write_text(json.dumps({**record, "ticks": record["ticks"] + 1}))
+    ask(store.path(run))
+    began = datetime.fromisoformat(store.all_events(run)[0]["started"]).timestamp()
+    os.utime(store.events_path(run), (began + 30, began + 30))
+    launcher_of(start=False, clock=lambda: began + 90_000).tick()
+    assert last(store, run)["kind"] == "stopped"
+    assert last(store, run)["time"] == pytest.approx(30, abs=0.1)

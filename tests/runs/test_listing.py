@@ -156,3 +156,12 @@ def test_a_long_run_is_not_read_whole(store, small, monkeypatch):
     monkeypatch.setattr(listing, "read_tail", counting)
     assert RunStore(store.home).list()[0]["step"] == 5000
     assert sum(read) < 200
+
+
+def test_a_run_that_cannot_be_read_hides_no_other(store, small):
+    good, bad = store.create(small, queued=True), store.create(small)
+    events = store.events_path(bad)
+    events.unlink()
+    events.mkdir()
+    assert {row["run"] for row in store.list()} == {good, bad}
+    assert good in {row["run"] for row in store.unended()}

@@ -1,5 +1,6 @@
 """The store's lock: one at a time, who waits learns for whom, and a killed holder frees it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -99,3 +100,13 @@ def test_a_folder_that_cannot_be_written_is_said_in_a_sentence(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="cannot be written"), store_lock(tmp_path / "file" / "runs", "brisk-otter"):
         pass
+
+
+def test_a_run_of_another_host_has_the_lock_for_as_long_as_it_is_held(tmp_path):
+    run = tmp_path / "brisk-otter"
+    run.mkdir()
+    (run / "process.json").write_text(json.dumps({"pid": 1, "started": 1.0, "host": "another"}))
+    with store_lock(tmp_path, "brisk-otter"):
+        assert holder(tmp_path) == "brisk-otter"
+    (tmp_path / ".lock").write_text("brisk-otter")
+    assert holder(tmp_path) == ""

@@ -147,3 +147,9 @@ def test_a_run_that_goes_on_tells_when_it_would_have_begun_without_the_pause(tmp
     assert datetime.fromisoformat(history.started).timestamp() == 90_000 - 30
     # Another process, as one that ends it, counts from there, too.
     assert EventLog(tmp_path, clock=lambda: 90_020.0).append(Finished()).time == 50.0
+
+
+def test_a_clock_set_back_between_two_processes_does_not_turn_time_around(tmp_path):
+    for moment in (1000.0, 1010.0, 900.0):
+        EventLog(tmp_path, clock=lambda moment=moment: moment).append(Notice(text="x"))
+    assert [event["time"] for event in lines(tmp_path)] == [0.0, 10.0, 10.0]

@@ -2,13 +2,15 @@
 
 import json
 import os
+import resource
+import socket
 import subprocess
 import sys
 
 import pytest
 
 from irtuning.errors import RunError
-from irtuning.runs.process import claim, identity, is_alive, read_process
+from irtuning.runs.process import claim, identity, is_alive, is_elsewhere, read_process
 
 
 @pytest.fixture
@@ -87,3 +89,24 @@ def test_a_damaged_record_is_none(tmp_path):
     assert read_process(tmp_path) is None
     (tmp_path / "process.json").write_text(json.dumps([1]))
     assert read_process(tmp_path) is None
+
+
+def test_a_process_of_another_host_is_not_seen_here_whatever_has_its_number():
+    here = identity(os.getpid())
+    there = {**here, "host": "another"}
+    assert is_elsewhere(there)
+    assert not is_alive(there)
+    assert not is_elsewhere(here)
+    assert not is_elsewhere({"pid": 1, "started": 1.0})
+    assert socket.gethostname() not in json.dumps(here)
+
+
+def test_a_claim_that_cannot_be_written_leaves_nothing(tmp_path):
+    kept = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, kept[1]))
+        with pytest.raises(OSError, match="too large"):
+            claim(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, kept)
+    assert not (tmp_path / "process.json").exists()

@@ -1,8 +1,12 @@
 """States and places of runs as the store tells them, with real processes and locks."""
 
+import json
 import subprocess
 import sys
 
+import pytest
+
+from irtuning.errors import RunError
 from irtuning.events import Failed, Finished, Phase
 from irtuning.runs.lock import store_lock
 from irtuning.runs.process import claim
@@ -59,3 +63,16 @@ def test_places_follow_the_age_of_those_that_wait(store, small):
     store.request_stop(runs[1])
     assert [store.place(run) for run in runs] == [0, 0, 1]
     assert store.summary(runs[1])["place"] is None
+
+
+def test_a_run_that_trains_on_another_host_is_neither_deleted_nor_taken_up(store, small):
+    run = store.create(small)
+    path = store.path(run) / "process.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "host": "another", "pid": 1}))
+    with store_lock(store.home, run):
+        assert store.state(run) == "running"
+        with pytest.raises(RunError, match="is running"):
+            store.delete(run)
+        with pytest.raises(RunError, match="is running"):
+            store.reopen(run, EventLog(store.path(run)))
+    assert store.state(run) == "lost"

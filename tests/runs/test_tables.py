@@ -33,6 +33,9 @@ def test_a_comparison_has_runs_overlaps_and_what_seeds_agree_on():
     assert "macro-F1: 0.500 (90 %: -0.131 to 1.131)" in text
     assert "cost: a token's time against that of c;" in text
     assert "None" not in text
+    runs = [subject("a", seed=1, f1=0.4), subject("b", seed=2, f1=0.6), subject("d", seed=3)]
+    object.__setattr__(runs[-1], "metrics", None)
+    assert "macro-F1: 0.500 (90 %: -0.131 to 1.131), of 2 of them" in "\n".join(comparison_lines(compare(runs)))
     unscored = [subject("a"), subject("b", seed=2)]
     for run in unscored:
         object.__setattr__(run, "metrics", None)

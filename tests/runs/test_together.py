@@ -34,9 +34,14 @@ def free_port() -> int:
 
 def as_launched(count: int, *arguments) -> list[Loaded]:
     """So many processes that are told what torchrun would tell them."""
+    return [Loaded("train", *arguments, environment=told) for told in told_to_ranks(count)]
+
+
+def told_to_ranks(count: int) -> list[dict[str, str]]:
+    """What torchrun would put into the environment of so many processes."""
     told = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)} for rank in range(count)]
-    return [Loaded("train", *arguments, environment={**told, **(rank if count > 1 else {})}) for rank in ranks]
+    return [{**told, **(rank if count > 1 else {})} for rank in ranks]
 
 
 @pytest.fixture
@@ -113,6 +118,30 @@ sys.exit(status)
 """The command line, which notes in each process the layers of each step."""
 
 
+IN_PYTHON = """
+import sys
+from irtuning import RunConfig, train
+steps = []
+train(
+    RunConfig(model_name=sys.argv[1], dataset_name=sys.argv[2], num_train_epochs=1.0, batch_size=8, max_length=64, device="cpu"),
+    lambda event: steps.append(event) if event.kind == "step" else None, output_dir=sys.argv[3],
+)
+print(steps[-1].step, steps[-1].epoch)
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_train_in_python_share_the_batch(tmp_path, model_dirs, corpus):
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-c", IN_PYTHON, str(model_dirs("llama")), str(corpus), str(tmp_path / "adapter")],
+            stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT), **told},
+        )
+        for told in told_to_ranks(2)
+    ]  # fmt: skip
+    assert [rank.communicate(timeout=240)[0].split() for rank in ranks] == [["12", "1.0"]] * 2
+
+
 @pytest.mark.slow
 def test_accelerate_launches_processes_that_each_train_the_same_layers(tmp_path, model_dirs, corpus):
     (tmp_path / "noting.py").write_text(NOTING)
@@ -120,13 +149,13 @@ def test_accelerate_launches_processes_that_each_train_the_same_layers(tmp_path,
         [
             *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"),
             *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(free_port())),
-            *map(str, (tmp_path / "noting.py", tmp_path / "chosen", "train", "--model-name", model_dirs("llama"))),
+            *map(str, ("-m", "noting", tmp_path / "chosen", "train", "--model-name", model_dirs("llama"))),
             *map(str, ("--dataset-name", corpus, "--max-steps", 8, "--batch-size", 8, "--max-length", 64)),
             *map(str, ("--tuning-method", "rst", "--warmup-steps", 1, "--output-dir", tmp_path / "runs")),
         ],
         capture_output=True, text=True, timeout=240, check=False,
         # Its --cpu starts a single process on one machine; this is how it starts one a GPU, here without them.
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     first, second = (json.loads((tmp_path / f"chosen-{rank}.json").read_text()) for rank in (0, 1))

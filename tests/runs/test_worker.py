@@ -3,8 +3,10 @@
 import pytest
 
 from irtuning.config import RunConfig
+from irtuning.events import Finished
 from irtuning.runs import conduct
 from irtuning.runs.stopping import StopSignal
+from irtuning.runs.store import EventLog, store_lock
 from irtuning.runs.worker import work
 from irtuning.tuning import training
 
@@ -47,3 +49,18 @@ def test_the_first_signal_asks_and_the_second_interrupts(tmp_path):
     assert asked()
     with pytest.raises(KeyboardInterrupt):
         asked._on_signal(2, None)
+
+
+def test_a_run_that_was_brought_to_its_end_while_this_process_waited_is_not_trained_again(store, small, monkeypatch):
+    monkeypatch.setattr(conduct, "conduct", lambda *args, **kwargs: pytest.fail("trained again"))
+    monkeypatch.setattr(StopSignal, "listen", lambda self: None)
+    run = store.create(small)
+    held = store_lock(store.home, "another-otter")
+    held.__enter__()
+
+    def ends(holder):
+        EventLog(store.path(run)).append(Finished(what="Done."))
+        held.__exit__(None, None, None)
+
+    assert work(store.path(run), waiting=ends) == 0
+    assert store.all_events(run)[-1]["kind"] == "finished"

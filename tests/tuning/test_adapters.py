@@ -1,8 +1,10 @@
-"""Saved adapters: plain peft loads them in three lines and gives our classifier's logits."""
+"""Saved adapters: plain peft loads them in four lines and gives our classifier's logits."""
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -61,17 +63,20 @@ def test_the_cards_lines_give_the_logits_of_our_classifier(tmp_path, model_dirs,
     expected, _ = ours.logits(PAIRS)
     card = (tmp_path / "adapter" / "README.md").read_text()
     code = re.search(r"^## Load it\n\n```python\n(.*?)^```$", card, flags=re.MULTILINE | re.DOTALL)[1]
-    assert len(code.splitlines()) == 3
+    assert len(code.splitlines()) == 4
     monkeypatch.chdir(tmp_path / "adapter")
     made = {}
-    exec(code.replace('"tiny-llama"', repr(str(model_dirs("llama")))), made)
+    # Many decoders name no padding.
+    bare = shutil.copytree(model_dirs("llama"), tmp_path / "bare")
+    config = json.loads((bare / "config.json").read_text())
+    (bare / "config.json").write_text(json.dumps({**config, "pad_token_id": None}))
+    exec(code.replace('"tiny-llama"', repr(str(bare))), made)
     assert {"lora": "A LoRA", "dora": "A DoRA", "bottleneck": "A parallel bottleneck"}[adapter] + " adapter" in card
     tokenizer = AutoTokenizer.from_pretrained(".")
-    for (before, after), row in zip(PAIRS, expected, strict=True):
-        rendered = ours._encoding.render(before, after, lambda t: len(tokenizer(t)["input_ids"]), 3)
-        with torch.no_grad():
-            logits = made["model"](**tokenizer(rendered.text, rendered.text_pair, return_tensors="pt")).logits[0].numpy()
-        assert np.allclose(logits, row, atol=1e-4)
+    texts = [ours._encoding.render(*pair, lambda t: len(tokenizer(t)["input_ids"]), 3).text for pair in PAIRS]
+    with torch.no_grad():
+        logits = made["model"](**tokenizer(texts, padding=True, return_tensors="pt")).logits.numpy()
+    assert np.allclose(logits, expected, atol=1e-4)
 
 
 def test_files_hold_adapters_and_head_alone(tmp_path, model_dirs, corpus_dir):

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from irtuning.errors import StudioError
 from irtuning.tuning import models, training
+from irtuning.tuning.breaking import explanation
 from irtuning.tuning.card import read_origin
 from irtuning.tuning.training import train
 from tests.tuning.test_training import settings
@@ -62,6 +63,12 @@ def test_what_breaks_the_training_leaves_the_best_weights_so_far(tmp_path, model
     assert all(value.isfinite().all() for value in weights.values())
 
 
+def test_a_disk_that_is_full_is_known_by_what_torchs_own_writer_says_of_it():
+    with pytest.raises(RuntimeError) as caught:
+        torch.save(torch.zeros(10**6), "/dev/full")
+    assert "The disk is full" in explanation(caught.value).what
+
+
 @pytest.mark.parametrize("broken", [False, True])
 def test_an_adapter_that_cannot_be_saved_leaves_the_earlier_one_and_no_litter(tmp_path, model_dirs, corpus_dir, monkeypatch, broken):
     out = tmp_path / "adapter"
@@ -78,8 +85,9 @@ def test_an_adapter_that_cannot_be_saved_leaves_the_earlier_one_and_no_litter(tm
 
     monkeypatch.setattr(training.adapters, "save_adapter", full)
     # What broke first is what is told.
-    with pytest.raises(StudioError, match="Training broke with Runtime" if broken else "The disk is full"):
+    with pytest.raises(StudioError, match="Training broke with Runtime" if broken else "The disk is full") as caught:
         train(settings(model_dirs, corpus_dir, max_steps=4, seed=9), breaks, output_dir=out)
+    assert isinstance(caught.value.__cause__, RuntimeError if broken else OSError)
     assert read_origin(out) == earlier
     again = load_file(out / "adapter_model.safetensors")
     assert all(torch.equal(again[name], tensor) for name, tensor in weights.items())

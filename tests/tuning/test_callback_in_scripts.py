@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.utils import DistributedType
 from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
@@ -286,6 +287,14 @@ def test_a_reference_pass_with_adapters_switched_off_thaws_nothing(tmp_path):
     ).train()
     assert len(find_layers(usual.model)) == 4
     assert all(s.selected == s.moved and len(s.selected) == 1 for s in steps)
+
+
+def test_a_step_that_was_skipped_for_gradients_too_large_for_float16_measured_nothing(tmp_path, monkeypatch):
+    steps = []
+    run = trainer(tmp_path, [LayerwiseCallback("ir", emit=steps.append)], max_steps=4)
+    monkeypatch.setattr(AcceleratedOptimizer, "step_was_skipped", property(lambda self: run.state.global_step < 2))
+    run.train()
+    assert [s.scores == [None] * 4 for s in steps] == [True, True, False, False]
 
 
 @pytest.mark.parametrize("method", ["rst", "lisa", "ir"])

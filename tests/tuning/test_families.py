@@ -30,6 +30,15 @@ OTHERS: dict[str, dict] = {
     "deberta-v2": {**SMALL, "relative_attention": True, "share_att_key": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 8},
     "xlm-roberta": SMALL,
     "olmo2": {**SMALL, "num_key_value_heads": 2},
+    # Reads pictures, too, and most of its layers have an attention without query, key and value of their own.
+    "qwen3_5": {
+        "text_config": {
+            **SMALL, "num_key_value_heads": 2, "head_dim": 8, "linear_num_key_heads": 2, "linear_num_value_heads": 2,
+            "linear_key_head_dim": 8, "linear_value_head_dim": 8,
+            "layer_types": ["linear_attention", "full_attention", "linear_attention"],
+        },
+        "vision_config": {"depth": 2, "hidden_size": 32, "num_heads": 2, "intermediate_size": 64, "out_hidden_size": 32},
+    },
 }  # fmt: skip
 
 
@@ -49,7 +58,7 @@ def test_every_layer_has_adapters_on_attention_and_mlp_and_trains(tmp_path, fami
         assert attention
         assert adapted - attention
     steps = []
-    trainer(tmp_path, [LayerwiseCallback("ir", emit=steps.append)], model=model, max_steps=3).train()
+    trainer(tmp_path, [LayerwiseCallback("ir", emit=steps.append)], model=model, max_steps=3, remove_unused_columns=False).train()
     assert all(step.moved == step.selected and step.loss == step.loss for step in steps[1:])
 
 

@@ -82,3 +82,18 @@ def test_evaluation_does_not_count_and_nothing_seen_is_no_number(metered):
     assert torch.isnan(meter.scores()).all()
     meter.remove()
     assert not model._forward_pre_hooks
+
+
+def test_the_sums_are_in_float32_where_the_pass_computes_in_half_of_it(metered):
+    model, meter = metered
+    model.layers[0].weight.data = torch.eye(4) + 0.01 * torch.randn(4, 4)
+    seen = []
+    model.layers[0].register_forward_hook(lambda layer, given, out: seen.append((given[0], out)))
+    mask = torch.ones(8, 40, dtype=torch.long)
+    with torch.autocast("cpu", torch.bfloat16):
+        model(torch.randn(8, 40, 4), attention_mask=mask)
+    ((into, out),) = seen
+    assert out.dtype == torch.bfloat16
+    scores = meter.scores()
+    assert scores.dtype == torch.float32
+    assert float(scores[0]) == pytest.approx(by_hand(into.float(), out.float(), mask), abs=1e-6)

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from irtuning.errors import ModelError
 from irtuning.tuning.models import attention, load_model, load_tokenizer, longest_input
@@ -49,6 +50,7 @@ def test_positions_behind_the_paddings_number_are_none_to_read_at(model_dirs):
     assert longest_input(tiny_model("roberta")) == 299
     assert longest_input(tiny_model("bert")) == 256
     assert longest_input(tiny_model("llama")) == 256
+    assert longest_input(tiny_model("gemma3")) == 256
 
 
 @pytest.fixture
@@ -92,5 +94,17 @@ def test_weights_that_are_not_those_of_the_config_are_refused(tmp_path):
     tiny_tokenizer().save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "intermediate_size": 96}))
+    with pytest.raises(ModelError, match="not those that its config tells of"):
+        loaded(tmp_path, torch.float32)
+
+
+def test_weights_under_other_names_are_refused_and_not_left_at_random(tmp_path):
+    tiny_model("bert").save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    kept = load_file(path)
+    save_file({name: value for name, value in kept.items() if "pooler" not in name and "classifier" not in name}, path)
+    loaded(tmp_path, torch.float32)
+    save_file({f"wrapped.{name}": value for name, value in kept.items()}, path)
     with pytest.raises(ModelError, match="not those that its config tells of"):
         loaded(tmp_path, torch.float32)

@@ -106,6 +106,22 @@ def test_rows_beyond_the_limit_are_computed_anew():
     assert cache.hits == 0
 
 
+def test_a_row_is_given_room_for_all_its_draws_or_none():
+    """Half of every row would fill the room and spare nothing."""
+    model = with_adapter(tiny_model("bert")).train()
+    cache = PrefixCache(model, patience=1)
+    cache.take_choice(2)
+    # Of 32 numbers of four bytes: two draws of the row of five tokens, and no two of that of nine.
+    cache._limit = 14 * 32 * 4
+    for _ in range(DRAWS + 2):
+        with cache.around([0, 1], [5, 9]):
+            model(**collate(ROWS[:2], 0))
+    assert cache.hits == 0
+    with cache.around([0], [5]):
+        model(**collate(ROWS[:1], 0))
+    assert cache.hits == 1
+
+
 def test_evaluation_runs_the_whole_network():
     model = still(with_adapter(tiny_model("llama")))
     cache = PrefixCache(model, patience=1)

@@ -267,3 +267,11 @@ def test_a_run_in_python_leaves_its_adapter_with_its_scores_and_nothing_else(tmp
     assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
     assert read_origin(tmp_path / "adapter").metrics["macro_f1"] == result.test["macro_f1"]
     assert f"| macro-F1 | {result.test['macro_f1']:.3f} | not measured |" in (tmp_path / "adapter" / "README.md").read_text()
+
+
+def test_a_new_training_does_not_begin_among_the_checkpoints_of_another(tmp_path, model_dirs, corpus_dir):
+    kept = {"output_dir": tmp_path / "adapter", "checkpoints": tmp_path / "checkpoints"}
+    train(settings(model_dirs, corpus_dir, max_steps=4, save_steps=2), **kept)
+    with pytest.raises(ConfigError, match="'checkpoints' holds checkpoints of another training"):
+        train(settings(model_dirs, corpus_dir, max_steps=4, save_steps=2, seed=9), **kept)
+    assert train(settings(model_dirs, corpus_dir, max_steps=4, save_steps=2), **kept, resume=True).steps == 4

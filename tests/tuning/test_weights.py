@@ -10,7 +10,7 @@ import pytest
 from irtuning import catalogue
 from irtuning.errors import ModelError
 from irtuning.tuning import weights
-from irtuning.tuning.weights import find_weights, hub_answers
+from irtuning.tuning.weights import find_weights, hub_answers, in_hub_cache
 from tests.fake_hub import fake_hub
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +46,32 @@ def test_a_hub_id_without_a_hub_is_answered_within_ten_seconds(monkeypatch):
     with pytest.raises(ModelError, match="does not answer"):
         find_weights("somebody/something")
     assert time.perf_counter() - start < 10
+
+
+def test_a_download_that_broke_off_is_no_model_on_this_machine(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    shards = ["model-1.safetensors", "model-2.safetensors"]
+    (tmp_path / "index").write_text(json.dumps({"weight_map": dict(zip("ab", shards, strict=True))}))
+    there = {"config.json", "model.safetensors.index.json", shards[0]}
+    monkeypatch.setattr(
+        huggingface_hub, "try_to_load_from_cache", lambda hub_id, name: str(tmp_path / "index") if name in there else None
+    )
+    assert not in_hub_cache("somebody/something")
+    there.add(shards[1])
+    assert in_hub_cache("somebody/something")
+    (tmp_path / "index").write_text("{}")
+    assert not in_hub_cache("somebody/something")
+
+
+def test_a_proxy_of_an_unknown_kind_is_no_answer_and_no_traceback(monkeypatch, capfd):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    for scheme in ("socks", "socks5"):
+        monkeypatch.setenv("all_proxy", f"{scheme}://127.0.0.1:1")
+        assert not hub_answers()
+    assert "Traceback" not in "".join(capfd.readouterr())
 
 
 ASK = """

@@ -87,3 +87,26 @@ def test_a_corpus_that_cannot_be_a_name_is_a_sentence(tmp_path, name):
     kind, words = forecast(RunStore(tmp_path), RunConfig(model_name="minilm", dataset_name=name), CPU)
     assert kind == "warning"
     assert "There is no" in words
+
+
+def test_a_local_model_is_known_once_it_has_run(tmp_path):
+    store = RunStore(tmp_path / "runs")
+    mine, other = tmp_path / "mine", tmp_path / "elsewhere" / "mine"
+    mine.mkdir()
+    other.mkdir(parents=True)
+
+    def told(folder):
+        return forecast(store, RunConfig(model_name=str(folder), dataset_name="starter", max_steps=100), CPU)[1]
+
+    unknown = "once this model has run here"
+    assert unknown in told(mine)
+    run = write_run(store.home, "mine-otter-0001", simulate(layers=6), config={"model_name": "mine"})
+    (run / "private.json").write_text(json.dumps({"model_path": str(mine)}))
+    assert unknown not in told(mine)
+    assert unknown in told(other)
+
+
+def test_a_run_on_the_gpu_tells_nothing_of_one_on_the_cpu(tmp_path):
+    store = RunStore(tmp_path / "runs")
+    write_run(store.home, "fast-otter-0001", simulate(layers=6), config={"model_name": "minilm"})
+    assert history(store, minilm(max_steps=100, device="cpu").resolve()) is None
