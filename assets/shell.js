@@ -97,6 +97,15 @@
     return made;
   }
 
+  /* Does something with an element once it stands. */
+  function once(selector, act, tries = 40) {
+    setTimeout(() => {
+      const found = document.querySelector(selector);
+      if (found) act(found);
+      else if (tries) once(selector, act, tries - 1);
+    }, 80);
+  }
+
   async function copy(content) {
     try {
       await navigator.clipboard.writeText(content);
@@ -117,9 +126,8 @@
     const source = button.closest(".ir-snippet, .ir-bring")?.querySelector("code");
     if (!source) return;
     await copy(source.textContent);
-    button.dataset.label ??= button.textContent;
     button.textContent = "Copied";
-    setTimeout(() => (button.textContent = button.dataset.label), 1500);
+    setTimeout(() => (button.textContent = "Copy"), 1500);
   });
 
   document.addEventListener("keydown", (event) => {
@@ -183,12 +191,41 @@
     });
   };
 
-  /* --- rows of a list that open a run ---------------------------------------------------------------------------------- */
-  studio.list = (element, trigger) => {
+  /* --- rows of a list that open a run, and look for news while they are seen ---------------------------------------------- */
+  studio.list = (element, trigger, props, server) => {
     element.addEventListener("click", (event) => {
       const row = event.target.closest("[data-run]");
       if (row) trigger("select", { run: row.dataset.run });
     });
+    let stamp = "";
+    async function look() {
+      if (!element.isConnected) return;
+      if (!document.hidden && element.clientWidth) {
+        try {
+          const answer = await server.news(stamp);
+          stamp = answer.stamp;
+          if (answer.rows !== undefined) show(answer.rows);
+        } catch { /* the app is away for a moment; the next look tells */ }
+      }
+      setTimeout(look, 5000);
+    }
+    // gradio keeps the buttons and puts other runs on them: the focus follows its run.
+    function show(rows) {
+      const held = element.contains(document.activeElement) && document.activeElement.dataset.run;
+      props.value = rows;
+      if (held) focusRow(held);
+    }
+    setTimeout(look, 5000);
+  };
+  const focusRow = (run) => once("#ir-run-list [data-run]", (first) => {
+    (document.querySelector(`#ir-run-list [data-run="${run}"]`) || first).focus();
+  });
+  /* The Runs page shows this run now, or the list: the address names it, and the focus goes where one would go on. */
+  studio.opened = (run) => {
+    const { run: left } = kept.runs;
+    studio.keep("runs", run ? { run } : {});
+    if (run) once("#ir-back", (back) => back.focus());
+    else if (left) focusRow(left);
   };
 
   /* --- runs that wait --------------------------------------------------------------------------------------------------- */
@@ -198,19 +235,34 @@
     element.replaceChildren(list);
     let seen = "", busy = false, timer = 0, trouble = "";
 
+    /* The button that had the focus keeps it, or the one that took its place gets it. */
+    function draw(entries) {
+      const buttons = () => Array.from(list.querySelectorAll("button"));
+      const at = buttons().indexOf(document.activeElement);
+      const held = buttons()[at]?.dataset.does;
+      list.replaceChildren();
+      if (entries.length) list.append(node("h3", "ir-heading", "Waiting"), ...entries.map(row));
+      if (trouble) list.append(node("div", "ir-note ir-warning", trouble));
+      trouble = "";
+      if (at >= 0) (buttons().find((button) => button.dataset.does === held) || buttons()[at] || buttons().at(-1))?.focus();
+    }
+
     function row(entry) {
       const line = node("div", "ir-waiting-row");
       const name = node("button", "ir-link", entry.name);
       name.type = "button";
       name.title = "Show this run";
+      name.dataset.does = `show ${entry.run}`;
       name.addEventListener("click", () => trigger("select", { run: entry.run }));
       line.append(name, node("span", "ir-quiet", entry.words));
       if (entry.place > 0) {
         const cancel = node("button", "ir-small", "Cancel");
         cancel.type = "button";
         cancel.setAttribute("aria-label", "Cancel " + entry.name);
+        cancel.dataset.does = `cancel ${entry.run}`;
         cancel.addEventListener("click", async () => {
-          cancel.disabled = true;
+          if (cancel.ariaDisabled) return;
+          cancel.ariaDisabled = "true"; // one that is disabled in earnest loses the focus
           let answer;
           try {
             answer = await server.cancel(entry.run);
@@ -236,13 +288,7 @@
           const key = JSON.stringify(entries);
           if (key !== seen) {
             seen = key;
-            list.replaceChildren();
-            if (entries.length) {
-              list.append(node("h3", "ir-heading", "Waiting"));
-              list.append(...entries.map(row));
-            }
-            if (trouble) list.append(node("div", "ir-note ir-warning", trouble));
-            trouble = "";
+            draw(entries);
           }
         } catch { /* the app is away for a moment; the next look tells */ }
         busy = false;
@@ -265,13 +311,5 @@
   };
 
   /* --- a file made on demand, fetched once its link stands ------------------------------------------------------------------ */
-  studio.fetch = (selector) => {
-    let tries = 0;
-    const look = () => {
-      const link = document.querySelector(selector);
-      if (link) link.click();
-      else if (++tries < 40) setTimeout(look, 50);
-    };
-    setTimeout(look, 80);
-  };
+  studio.fetch = (selector) => once(selector, (link) => link.click());
 })();

@@ -1,5 +1,5 @@
 /* LiveChart: draws a Series into the figure that the server's skeleton lays out. Plotly keeps one node for the life of the view; data only
-   comes in, so that a zoom stays. Knows no server. */
+   comes in, so that a zoom stays as long as the run does. Knows no server. */
 
 class LiveChart {
   constructor(place) {
@@ -12,9 +12,10 @@ class LiveChart {
     return this.drawn;
   }
 
-  async lay(skeleton, series, cursor) {
+  async lay(skeleton, series, cursor, run) {
     const { data, layout, config } = skeleton;
-    const zoom = this.drawn && this.zoomed() ? this.node.layout.xaxis.range.slice() : null;
+    const zoom = this.drawn && run === this.run && this.zoomed() ? this.node.layout.xaxis.range.slice() : null;
+    this.run = layout.uirevision = run;
     this.meta = layout.meta;
     layout.datarevision = ++this.revision;
     layout.width = Math.max(200, this.node.clientWidth);

@@ -1,5 +1,7 @@
 /* Key: what the colours mean, the switch between relative and raw, and the ways back to the latest step and to the whole run. */
 
+const SCORES = { gradient: "norm", weight: "weight norm", cosine: "cosine similarity" };
+
 class Key {
   constructor(actions) {
     this.place = node("div", "irl-key");
@@ -21,9 +23,9 @@ class Key {
     this.all = this.back(first, "All steps", actions.all);
     const second = this.place.appendChild(node("div", "irl-key-line"));
     const trained = second.appendChild(node("span", "irl-key-item"));
-    this.low = trained.appendChild(node("span", "irl-key-number"));
+    this.least = trained.appendChild(node("span", "irl-key-number"));
     this.ramp = trained.appendChild(node("span", "irl-ramp"));
-    this.high = trained.appendChild(node("span", "irl-key-number"));
+    this.most = trained.appendChild(node("span", "irl-key-number"));
     trained.append(node("span", "", "trained in this step"));
     const frozen = second.appendChild(node("span", "irl-key-item"));
     this.frozen = frozen.appendChild(node("span", "irl-ramp irl-short"));
@@ -42,14 +44,16 @@ class Key {
   }
 
   choose(relative) {
-    say(this.title, relative ? "norm ÷ the step's median" : "norm");
     for (const choice of this.choices) choice.button.setAttribute("aria-pressed", String(choice.relative === relative));
   }
 
   scale(series, meta) {
     const [low, high] = series.scale || [NaN, NaN];
-    say(this.low, series.relative ? fixed(low) : figures(low));
-    say(this.high, series.relative ? fixed(high) : figures(high));
+    const [least, most] = series.lowMatters ? [high, low] : [low, high];
+    const name = `${SCORES[series.metric] || "score"}${series.relative ? " ÷ the step's median" : ""}`;
+    say(this.title, series.lowMatters ? `${name}, lower is more important` : name);
+    say(this.least, series.relative ? fixed(least) : figures(least));
+    say(this.most, series.relative ? fixed(most) : figures(most));
     this.ramp.style.background = `linear-gradient(to right, ${meta.ramp.join(", ")})`;
     this.frozen.style.background = `linear-gradient(to right, ${meta.frozen.join(", ")})`;
   }

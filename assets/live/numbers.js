@@ -62,7 +62,8 @@ function perStep(seconds) {
 function memory(mib) {
   if (!(mib > 0)) return "";
   const gigabytes = (mib * 1048576) / 1e9;
-  return gigabytes < 0.1 ? `${Math.round(gigabytes * 1000)} MB` : `${gigabytes.toFixed(1)} GB`;
+  if (gigabytes < 0.1) return `${Math.round(gigabytes * 1000)} MB`;
+  return `${gigabytes >= 10 ? Math.round(gigabytes) : gigabytes.toFixed(1)} GB`;
 }
 
 function node(tag, className = "", text = "") {

@@ -2,6 +2,7 @@
 
 const STILL = 6; // pixels a press may wander and still be a click
 const SLOW = 700; // milliseconds after which a press is no click
+const RANKING = ["ir", "top-k"]; // methods that choose by the scores
 
 class Pointer {
   constructor({ frame, chart, why, tip, series, cursor, onPin, onMove, onAll }) {
@@ -74,8 +75,8 @@ class Pointer {
   hoverRow(event) {
     const row = this.why.at(event.clientX, event.clientY);
     if (!row) return this.hide();
-    const score = row.score === null
-      ? "never measured: counts as 1000" : `score ${figures(row.score, 4)}, measured in step ${row.since.toLocaleString("en")}`;
+    const never = RANKING.includes(this.series.method) ? "never measured: counts as 1000" : "never measured";
+    const score = row.score === null ? never : `score ${figures(row.score, 4)}, measured in step ${row.since.toLocaleString("en")}`;
     this.show([`${this.series.nameOf(row.layer)}, ${ordinal(row.row + 1)} of ${row.rows}`, score, row.trained ? "trains in this step" : "frozen in this step"],
       event.clientX, event.clientY);
   }

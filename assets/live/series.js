@@ -12,10 +12,9 @@ class Series {
     this.clear(0, 0);
   }
 
-  clear(layers, total, unit = "layer", names = []) {
-    this.layers = layers;
-    Object.assign(this, { unit, names });
-    this.total = total;
+  /* `names`: what people call the rows. `metric`, `method`: what a score is, and what chooses by it, as a run's config has them. */
+  clear(layers, total, { unit = "layer", names = [], metric = "gradient", method = "ir" } = {}) {
+    Object.assign(this, { layers, total, unit, names, metric, method });
     this.width = 1;
     this.columns = [];
     this.tail = [];
@@ -32,6 +31,11 @@ class Series {
     return this.names[layer] || `layer ${layer}`;
   }
 
+  /* Whether the lowest score is the most important one: what matters leaves the states less alike than it found them. */
+  get lowMatters() {
+    return this.metric === "cosine";
+  }
+
   get first() {
     return this.columns.length ? this.columns[0].start : 1;
   }
@@ -45,7 +49,7 @@ class Series {
 
   reset(answer) {
     const { head, columns } = answer;
-    this.clear(head.layers, head.steps, head.unit, head.names);
+    this.clear(head.layers, head.steps, head);
     this.width = columns.width;
     this.tail = answer.tail;
     this.evaluations = answer.evaluations;
@@ -65,7 +69,8 @@ class Series {
         made.trained[l] = trained[c * L + l];
         this.trainedSteps[l] += made.trained[l];
         if (Number.isNaN(norm)) continue;
-        made.seen[l] = Math.max(1, made.trained[l]);
+        // Gradients are there where a layer trains, all else is measured in every step.
+        made.seen[l] = this.metric === "gradient" ? Math.max(1, made.trained[l]) : n;
         made.sums[l] = norm * made.seen[l];
       }
       if (!Number.isNaN(medians[c])) [made.medianSum, made.medianN] = [medians[c] * n, n];
@@ -148,10 +153,11 @@ class Series {
     this.carried[c] = carried;
   }
 
-  /* Strictly between 0 and 1, so that frozen and trained never meet. */
+  /* The more important, the higher; strictly between 0 and 1, so that frozen and trained never meet. */
   shade(value) {
     const [low, high] = this.scale || [0.8, 1.2];
-    return Math.min(0.999, Math.max(0.001, (value - low) / (high - low)));
+    const part = (value - low) / (high - low);
+    return Math.min(0.999, Math.max(0.001, this.lowMatters ? 1 - part : part));
   }
 
   value(column, layer) {

@@ -1,10 +1,11 @@
 /* View: one run in one element. Asks the server for what is new, hands it to the series, lets header, chart and panel show it.
    Text that people wrote is only ever set as textContent. */
 
-const PACE = { live: 90, queued: 500, hidden: 2000, lost: 5000, failing: 3000 }; // milliseconds between an answer and the next question
+const PACE = { live: 90, queued: 500, hidden: 2000, ended: 5000, failing: 3000 }; // milliseconds from an answer to the next ask
 const WAIT = 2500; // milliseconds that the server may wait for something new before it answers
 const WHY_EVERY = 900; // milliseconds between two looks at the why panel while a run is live
 const WIDE = 720; // pixels from which the panel stands beside the chart
+const UNDRAWN = "The picture could not be drawn; trying again …";
 
 class View {
   constructor(element, props, server) {
@@ -68,12 +69,14 @@ class View {
     this.turn += 1;
     clearTimeout(this.timer);
     this.tab.restore();
-    Object.assign(this, { run, offset: 0, state: "", phase: null, ending: null, place: 0, error: "", stopping: false, adapter: false, notices: [] });
+    Object.assign(this, {
+      run, offset: 0, state: "", phase: null, ending: null, place: 0, error: "", undrawn: "", stopping: false, adapter: false,
+      notices: [],
+    });
     this.head = { name: "", layers: 0, steps: 0 };
     this.series.clear(0, 0);
     Object.assign(this.cursor, { step: null, layer: null });
     this.asked = (run && window.irtuning?.step?.(this.root, run)) || null;
-    this.laid = "";
     this.whyStep = 0;
     this.why.forget();
     this.pointer.hide();
@@ -105,17 +108,22 @@ class View {
   pause(answer) {
     if (!answer || answer.error) return PACE.failing;
     if (this.again) return 0;
-    if (this.state === "lost") return PACE.lost;
-    if (ENDED.includes(this.state)) return Infinity;
+    if (this.settled()) return Infinity;
+    if (ENDED.includes(this.state)) return PACE.ended;
     if (!this.visible()) return PACE.hidden;
     if (this.state === "queued") return PACE.queued;
     return Math.max(PACE.live, Math.min(600, 1.5 * (this.drawTime || 0)));
   }
 
+  /* Whether nothing can come any more: a run that has ended otherwise may be resumed. */
+  settled() {
+    return this.state === "finished" || this.head.recorded === true;
+  }
+
   wake() {
     if (!this.run) return;
     if (this.pending) this.draw(this.pending);
-    if (ENDED.includes(this.state) && this.state !== "lost") return;
+    if (this.settled()) return;
     clearTimeout(this.timer);
     this.turn += 1;
     this.ask(this.turn);
@@ -127,6 +135,7 @@ class View {
     this.state = answer.state;
     this.place = answer.place || 0;
     this.adapter = answer.adapter || false;
+    this.stopping ||= answer.stopping || false; // somebody else may have asked for it
     if (answer.reset) {
       this.head = answer.head;
       this.series.reset(answer);
@@ -169,14 +178,14 @@ class View {
   async askStop() {
     this.stopping = true;
     this.show();
-    const turn = this.turn;
+    const { run } = this;
     let answer = null;
     try {
-      answer = await this.server.stop_run({ run: this.run });
+      answer = await this.server.stop_run({ run });
     } catch {
       answer = { error: "The app does not answer: the run was not stopped." };
     }
-    if (answer.error && turn === this.turn) {
+    if (answer.error && run === this.run) {
       this.stopping = false;
       this.error = answer.error;
       this.show();
@@ -200,7 +209,7 @@ class View {
     const drawable = this.series.layers > 0 && (this.series.last > 0 || this.state === "running");
     this.parts.body.hidden = !drawable;
     this.header.show({
-      ...this, stoppable: this.props.stoppable, linked: this.props.linked,
+      ...this, error: this.error || this.undrawn, stoppable: this.props.stoppable, linked: this.props.linked,
       elapsed: this.phase && this.zero !== undefined ? performance.now() / 1000 - this.zero - this.phase.time : -1,
     });
     this.key.pinned(this.cursor.step !== null, this.state === "running");
@@ -253,7 +262,9 @@ class View {
       const answer = await this.server.explain_step({ run, step });
       if (run === this.run && !answer.error) await this.why.tell(answer);
     } catch {
-      // the next question about the run says that the app does not answer
+      // The next question about the run says that the app does not answer.
+      this.whyStep = 0;
+      await sleep(PACE.failing);
     }
     this.explaining = false;
     this.explain(); // the cursor may have moved on meanwhile
@@ -263,7 +274,7 @@ class View {
 
   skeletonKey() {
     const theme = document.body.classList.contains("dark") ? "dark" : "light";
-    return [this.series.layers, this.head.steps, theme, this.root.clientWidth >= WIDE, this.series.unit].join(" ");
+    return [this.series.layers, this.head.steps, theme, this.root.clientWidth >= WIDE, this.series.unit, this.run].join(" ");
   }
 
   draw(what) {
@@ -271,10 +282,19 @@ class View {
     if (order.indexOf(what) > order.indexOf(this.pending || "")) this.pending = what;
     if (this.drawing || !this.pending) return;
     if (!this.series.layers || !this.visible()) return; // `wake` and `resized` come back to it
-    this.drawing = this.drawAll().catch((error) => console.error(error)).finally(() => {
+    this.drawing = this.drawAll().catch((error) => this.failed(error)).finally(() => {
       this.drawing = null;
       if (this.pending && this.visible()) this.draw(this.pending);
     });
+  }
+
+  /* Nobody else draws before it is tried again. */
+  async failed(error) {
+    console.error(error);
+    this.pending = "lay";
+    this.undrawn = UNDRAWN;
+    this.show();
+    await sleep(PACE.failing);
   }
 
   async drawAll() {
@@ -289,6 +309,10 @@ class View {
     if (what === "lay") await this.lay();
     else if (what === "paint") await this.chart.paint(this.series, this.cursor);
     else await this.chart.point(this.series, this.cursor);
+    if (this.undrawn) {
+      this.undrawn = "";
+      this.show();
+    }
     if (what !== "point") {
       this.drawTime = performance.now() - began;
       this.key.scale(this.series, this.chart.meta);
@@ -300,17 +324,17 @@ class View {
 
   async lay() {
     const key = this.skeletonKey();
-    const [layers, steps, theme, wide, unit] = key.split(" ");
+    const [layers, steps, theme, wide, unit, run] = key.split(" ");
     const question = { layers: Number(layers), steps: Math.max(1, Number(steps) || this.series.last), theme, wide: wide === "true", unit };
     const [answer] = await Promise.all([this.server.skeletons(question), loadPlotly(this.props.plotly)]);
     if (answer.error) throw new Error(answer.error);
     this.root.classList.toggle("irl-wide", wide === "true");
-    await this.chart.lay(answer.live, this.series, this.cursor);
+    await this.chart.lay(answer.live, this.series, this.cursor, run);
     await this.why.lay(answer.why);
-    if (!this.listening) {
-      this.chart.node.on("plotly_relayout", () => this.key.zoomed(this.chart.zoomed()));
-      this.listening = true;
-    }
+    const zoomed = () => this.key.zoomed(this.chart.zoomed());
+    if (!this.listening) this.chart.node.on("plotly_relayout", zoomed);
+    this.listening = true;
+    zoomed();
     this.laid = key;
   }
 
@@ -328,6 +352,10 @@ class View {
       if (!this.explaining) this.explain();
     }, 60);
   }
+}
+
+function sleep(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 const view = new View(element, props, server);

@@ -60,7 +60,6 @@ def live_figure(*, layers: int, steps: int, theme: Theme, wide: bool, unit: str 
         "showlegend": False,
         "hovermode": False,
         "dragmode": "zoom" if wide else False,
-        "uirevision": "run",
         "bargap": 0.18,
         "xaxis": {**axis, "domain": left, "anchor": "y4", "range": [0.5, steps + 0.5], "fixedrange": False, "nticks": 7 if wide else 4,
                   "tickformat": ",d", "title": {**title, "text": "step", "standoff": 4}, "showline": True, "linecolor": theme.line},

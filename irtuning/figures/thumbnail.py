@@ -18,19 +18,22 @@ SHADES = 12
 """Steps of each ramp."""
 
 
-def thumbnail(columns: Columns, theme: Theme) -> bytes:
+def thumbnail(columns: Columns, theme: Theme, *, metric: str = "gradient") -> bytes:
     """A PNG of C x L pixels for a run's merged columns; empty bytes where the run has no step.
 
-    Colour is the norm relative to its column's median, from the 5th to the 95th percentile of the whole run.
+    Colour is the score relative to its column's median, from the 5th to the 95th percentile of the whole run.
+
+    Args:
+        metric: what a score is; of `cosine` the lowest is the most important one.
     """
-    indices = _shades(columns)
+    indices = _shades(columns, low_matters=metric == "cosine")
     if not indices.size:
         return b""
     palette = [theme.card, *_ramp(theme.frozen), *_ramp(theme.ramp)]
     return _png(indices.T[::-1], palette)
 
 
-def _shades(columns: Columns) -> np.ndarray:
+def _shades(columns: Columns, *, low_matters: bool) -> np.ndarray:
     """Palette index of each cell, shape (C, L): 0 never measured, then the frozen ramp, then the trained one."""
     ratios = _carried(columns.ratios)
     known = ratios[~np.isnan(ratios)]
@@ -38,6 +41,7 @@ def _shades(columns: Columns) -> np.ndarray:
         return np.zeros(ratios.shape, dtype=np.uint8)
     low, high = np.percentile(known, [5, 95])
     part = np.clip((ratios - low) / max(high - low, 1e-12), 0, 1)
+    part = 1 - part if low_matters else part
     shade = np.nan_to_num(np.rint(part * (SHADES - 1)), nan=0).astype(np.uint8)
     mostly_trained = columns.trained * 2 >= np.diff(columns.edges)[:, None]
     index = 1 + shade + np.where(mostly_trained, SHADES, 0)

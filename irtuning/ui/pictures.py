@@ -36,13 +36,22 @@ class Pictures:
             kept = self._kept.get(run)
         if kept and kept[0] == size:
             return kept[1]
-        columns = self._columns(run, size)
-        markup = "".join(_image(columns, theme) for theme in (LIGHT, DARK)) if columns else ""
+        markup = self._drawn(run, size)
         with self._lock:
             self._kept[run] = (size, markup)
             while len(self._kept) > MOST_KEPT:
                 self._kept.popitem(last=False)
         return markup
+
+    def _drawn(self, run: str, size: int) -> str:
+        columns = self._columns(run, size)
+        if columns is None:
+            return ""
+        try:
+            metric = str(self._store.config(run).get("importance_metric_name"))
+        except StudioError:
+            return ""
+        return "".join(_image(columns, theme, metric) for theme in (LIGHT, DARK))
 
     def _columns(self, run: str, size: int) -> Columns | None:
         history, offset = RunHistory(), 0
@@ -58,6 +67,6 @@ class Pictures:
         return merge_columns(history, MOST_COLUMNS) if len(history) else None
 
 
-def _image(columns: Columns, theme: Theme) -> str:
-    data = base64.b64encode(thumbnail(columns, theme)).decode("ascii")
+def _image(columns: Columns, theme: Theme, metric: str) -> str:
+    data = base64.b64encode(thumbnail(columns, theme, metric=metric)).decode("ascii")
     return f'<img class="ir-only-{theme.name}" alt="" src="data:image/png;base64,{data}">' if data else ""

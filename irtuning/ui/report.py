@@ -14,7 +14,7 @@ from irtuning.revisions.corpora import label_meanings
 from irtuning.runs.description import plain_config
 from irtuning.ui import form
 from irtuning.ui.marks import marked
-from irtuning.ui.words import duration, gigabytes, number, plural, score, text
+from irtuning.ui.words import gigabytes, number, plural, score, text, took
 from irtuning.ui.words import label as intention
 
 _FIGURES = (("accuracy", "Accuracy"), ("macro_f1", "Macro-F1"), ("weighted_f1", "Weighted F1"), ("au_prc", "AU-PRC"))
@@ -164,7 +164,7 @@ def cost(metrics: Mapping[str, Any]) -> str:
     """Time, memory, steps and how much of the network trained."""
     facts = []
     if metrics.get("seconds"):
-        facts.append(("Time", duration(metrics["seconds"])))
+        facts.append(("Time, from loading the model on", took(metrics["seconds"])))
     if metrics.get("peak_memory_mib"):
         facts.append(("Memory at its peak", gigabytes(metrics["peak_memory_mib"] / 1024)))
     if metrics.get("steps"):

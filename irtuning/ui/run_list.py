@@ -5,6 +5,7 @@ Pure; knows no gradio and no store. A row is a button whose `data-run` names its
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,17 +18,25 @@ EMPTY = '<div class="ir-empty">No run yet. Start one on the Train page: it appea
 
 
 def run_list(rows: Sequence[Mapping[str, Any]], picture: Callable[[str], str]) -> str:
-    """Runs as rows, newest first as given, at most the newest 60.
+    """Runs as rows, newest first as given: at most the newest 60 of one's own, and the recorded ones.
 
     Args:
         picture: a run's id -> its small heatmap as markup, empty where there is none yet.
     """
     if not rows:
         return EMPTY
-    shown = "".join(run_row(row, picture(row["run"])) for row in rows[:MOST_ROWS])
-    left = len(rows) - MOST_ROWS
+    own = [row for row in rows if not row["recorded"]]
+    recorded = [row for row in rows if row["recorded"]]
+    shown = "".join(run_row(row, picture(row["run"])) for row in [*own[:MOST_ROWS], *recorded])
+    left = len(own) - MOST_ROWS
     more = f'<p class="ir-quiet">{left} older runs are not listed; their folders are still there.</p>' if left > 0 else ""
     return f'<div class="ir-runs">{shown}</div>{more}'
+
+
+def stamp(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A short text that changes when a run comes, goes, changes its state or has made ten more steps."""
+    seen = [(row["run"], row["state"], row["step"] // 10) for row in rows]
+    return hashlib.blake2s(repr(seen).encode(), digest_size=16).hexdigest()
 
 
 def run_row(row: Mapping[str, Any], picture: str) -> str:

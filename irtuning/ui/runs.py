@@ -19,13 +19,13 @@ from irtuning.ui.live import live_view
 from irtuning.ui.parts import static, warning
 from irtuning.ui.pictures import Pictures
 from irtuning.ui.report import report
-from irtuning.ui.run_list import run_list
+from irtuning.ui.run_list import run_list, stamp
 from irtuning.ui.studio import QUIET, Studio
 from irtuning.ui.train import TrainPage
 from irtuning.ui.words import text
 
 DOWNLOAD = "irtuning-download-"
-KEEP_RUN = "(run) => irtuning.keep('runs', run ? {run} : {})"
+OPENED = "(run) => irtuning.opened(run)"
 
 
 @dataclass
@@ -45,6 +45,12 @@ class RunsPage:
     def rows(self) -> str:
         """The list as it stands."""
         return run_list(self._studio.store.list(), self._pictures.of)
+
+    def news(self, known: str) -> dict[str, str]:
+        """What an open list asks: {"stamp"} where it is the one that is known, else {"stamp", "rows"}."""
+        runs = self._studio.store.list()
+        now = stamp(runs)
+        return {"stamp": now} if now == known else {"stamp": now, "rows": run_list(runs, self._pictures.of)}
 
     def opened(self, run: str) -> list[Any]:
         """Values of `outputs` that show one run; without one, or where there is none of that name, the list."""
@@ -77,10 +83,18 @@ class RunsPage:
 
 def runs_page(studio: Studio, train: TrainPage) -> RunsPage:
     """Builds the page inside the current gr.Blocks context."""
+
+    def news(known: Any = None) -> dict[str, str]:
+        """The stamp of the list that is shown -> what is new."""
+        return page.news(str(known))
+
     with gr.Column(elem_id="ir-runs", elem_classes="ir-page", min_width=0):
         message = static(elem_id="ir-runs-message")
         with gr.Column(min_width=0) as listing:
-            rows = gr.HTML("", js_on_load="irtuning.list(element, trigger);", elem_id="ir-run-list", apply_default_css=False)
+            rows = gr.HTML(
+                "", js_on_load="irtuning.list(element, trigger, props, server);", server_functions=[news],
+                elem_id="ir-run-list", apply_default_css=False,
+            )
         with gr.Column(visible=False, min_width=0) as detail:
             with gr.Row(elem_id="ir-actions"):
                 back = gr.Button("All runs", elem_id="ir-back", min_width=0)
@@ -101,12 +115,6 @@ def runs_page(studio: Studio, train: TrainPage) -> RunsPage:
 
     def chosen(event: gr.EventData) -> list[Any]:
         return page.opened(str(event._data.get("run") or ""))
-
-    def make(run: str, what: str) -> tuple[Any, str]:
-        try:
-            return str(_download(studio, run, what)), ""
-        except (StudioError, OSError) as error:
-            return gr.skip(), warning(error)
 
     def start_again(http: gr.Request, run: str) -> list[Any]:
         try:
@@ -129,14 +137,14 @@ def runs_page(studio: Studio, train: TrainPage) -> RunsPage:
             return values
         return page.opened("")
 
-    rows.select(chosen, None, outputs, **QUIET).then(None, live, None, js=KEEP_RUN)
-    back.click(lambda: page.opened(""), None, outputs, **QUIET).then(None, live, None, js=KEEP_RUN)
+    rows.select(chosen, None, outputs, **QUIET).then(None, live, None, js=OPENED)
+    back.click(lambda: page.opened(""), None, outputs, **QUIET).then(None, live, None, js=OPENED)
     delete.click(lambda run: (gr.Row(visible=True), _question(run)), live, [confirm, asked], **QUIET)
     not_sure.click(lambda: gr.Row(visible=False), None, confirm, **QUIET)
-    sure.click(remove, live, outputs, **QUIET).then(None, live, None, js=KEEP_RUN)
+    sure.click(remove, live, outputs, **QUIET).then(None, live, None, js=OPENED)
     for button, what in ((adapter, "adapter"), (events, "events")):
-        button.click(lambda run, what=what: make(run, what), live, [fetched, message], **QUIET).success(
-            None, None, None, js="() => irtuning.fetch('#ir-fetched')"
+        button.click(lambda run, what=what: download(studio, run, what), live, [fetched, message], **QUIET).success(
+            None, message, None, js="(failed) => { if (!failed) irtuning.fetch('#ir-fetched'); }"
         )
     again.click(start_again, live, [message, train.live, *train.controls, *train.own_outputs], **QUIET).success(
         None, [train.live, message], None, js="(run, failed) => { if (!failed) irtuning.watch(run); }"
@@ -154,8 +162,20 @@ def request_of(studio: Studio, run: str) -> tuple[RunConfig, str]:
     return config, form.preset_of(config.model_name)
 
 
-def _download(studio: Studio, run: str, what: str) -> Path:
-    """A file for the visitor, in a folder of its own; gradio copies it, so those of earlier visits can go."""
+def download(studio: Studio, run: str, what: str) -> tuple[str | None, str]:
+    """(a file for the visitor, None where it cannot be made; what is wrong then, as markup).
+
+    Args:
+        what: `adapter` or `events`.
+    """
+    try:
+        return str(_file(studio, run, what)), ""
+    except (StudioError, OSError) as error:
+        return None, warning(error)
+
+
+def _file(studio: Studio, run: str, what: str) -> Path:
+    """In a folder of its own; gradio copies it, so those of earlier visits can go."""
     for old in Path(tempfile.gettempdir()).glob(f"{DOWNLOAD}*"):
         if time.time() - old.stat().st_mtime > 3600:
             shutil.rmtree(old, ignore_errors=True)

@@ -123,7 +123,7 @@ def _wire_load(
         address = read_query(str(query))
         return (
             first_run(studio, address.run, tell=True) if address.page == "train" else "",
-            *runs.opened(address.run if address.page == "runs" else ""),
+            *(runs.opened(address.run) if address.page == "runs" else [gr.skip()] * len(runs.outputs)),
             classify.choices(address.adapter, tell=True),
         )
 

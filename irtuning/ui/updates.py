@@ -39,17 +39,11 @@ class Store(Protocol):
     def path(self, run: str) -> Path:
         """Folder of a run. Raises RunError for what is no run."""
 
-    def state(self, run: str) -> str:
-        """queued, running, finished, stopped, failed or lost."""
-
     def read_events(self, run: str, offset: int = 0) -> tuple[int, list[dict[str, Any]]]:
         """Whole events from a byte offset on, and the offset to go on from."""
 
     def summary(self, run: str) -> dict[str, Any]:
         """A run as the list of runs shows it."""
-
-    def place(self, run: str) -> int:
-        """How many runs come before a queued one."""
 
 
 class _Kept:
@@ -82,10 +76,13 @@ class RunReader:
         """
         path = self._events_path(run)
         size = path.stat().st_size if path.exists() else 0
-        answer: dict[str, Any] = {"offset": offset, "state": self._store.state(run)}
-        if answer["state"] == "queued":
-            answer["place"] = self._store.place(run)
-        if answer["state"] not in OPEN_STATES:
+        row = self._store.summary(run)
+        answer: dict[str, Any] = {"offset": offset, "state": row["state"]}
+        if row["state"] == "queued":
+            answer["place"] = row["place"] or 0
+        if row["stopping"]:
+            answer["stopping"] = True
+        if row["state"] not in OPEN_STATES:
             answer["adapter"] = (path.parent / "adapter" / "adapter_model.safetensors").is_file()
         if 0 < offset <= size and size - offset <= MOST_BACKLOG:
             new_offset, events = self._store.read_events(run, offset) if size > offset else (offset, [])
@@ -160,6 +157,8 @@ class RunReader:
             "name": str(config.get("name") or summary.get("name") or run)[:MOST_TEXT],
             "model": str(config.get("model_name") or "")[:MOST_TEXT],
             "corpus": str(config.get("dataset_name") or "")[:MOST_TEXT],
+            "method": str(config.get("tuning_method") or "ir")[:MOST_TEXT],
+            "metric": str(config.get("importance_metric_name") or "gradient")[:MOST_TEXT],
             "recorded": bool(summary.get("recorded")),
             "layers": history.layers,
             "unit": history.unit,

@@ -30,7 +30,7 @@ def label(name: object) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A span of time, rounded as one would say it: `40 s`, `14 min`, `2 h 10 min`."""
+    """A span of time that is estimated, rounded as one would say it: `40 s`, `14 min`, `2 h 10 min`."""
     if seconds < 10:
         return f"{max(1, round(seconds))} s"
     if seconds < 90:
@@ -47,9 +47,18 @@ def duration(seconds: float) -> str:
     return f"{hours} h {rest} min" if rest else f"{hours} h"
 
 
+def took(seconds: float) -> str:
+    """A span of time that was measured, rounded as a run's header has it: `36 s`, `14 min`, `2 h 7 min`."""
+    if seconds < 90:
+        return f"{round(seconds)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def gigabytes(gib: float) -> str:
-    """Memory: `0.6 GB`, `19 GB`."""
-    return f"{gib:.0f} GB" if gib >= 10 else f"{max(gib, 0.1):.1f} GB"
+    """Memory given in GiB, in decimal gigabytes as a run's header has it: `0.6 GB`, `21 GB`."""
+    decimal = gib * 2**30 / 1e9
+    return f"{decimal:.0f} GB" if decimal >= 10 else f"{max(decimal, 0.1):.1f} GB"
 
 
 def score(value: float | None) -> str:

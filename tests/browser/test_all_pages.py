@@ -43,9 +43,9 @@ def test_the_address_follows_the_pages_and_leads_back(visit):
 def test_the_browsers_back_leads_from_a_run_to_the_list_and_on(visit):
     page = visit()
     page.get_by_role("tab", name="Runs").click()
-    page.locator(f"[data-run={RECORDED}]").click()
+    page.locator(f"[data-run={RECORDED}]").press("Enter")
     page.wait_for_function("(run) => location.search === `?page=runs&run=${run}`", arg=RECORDED)
-    expect(page.locator("#ir-back")).to_be_visible()
+    expect(page.locator("#ir-back")).to_be_focused()
     page.go_back()
     expect(page.locator(f"[data-run={RECORDED}]")).to_be_visible()
     assert page.evaluate("location.search") == "?page=runs"
@@ -57,6 +57,22 @@ def test_the_browsers_back_leads_from_a_run_to_the_list_and_on(visit):
     expect(page.locator("#live-runs")).to_contain_text("brisk-otter", timeout=PATIENCE)
 
 
+def test_a_picture_and_its_sentence_that_do_not_come_are_asked_for_again(visit):
+    page = visit("?page=classify")
+    server = re.compile("component_server")
+    page.route("**/plotly.min.js", lambda route: route.abort())
+    page.route(server, lambda route: route.abort() if "explain_step" in route.request.post_data else route.continue_())
+    page.goto(page.url.partition("?")[0] + f"?page=runs&run={RECORDED}")
+    view = page.locator("#live-runs")
+    expect(view.locator(".irl-said")).to_contain_text("The picture could not be drawn; trying again", timeout=PATIENCE)
+    page.unroute("**/plotly.min.js")
+    expect(view.locator(".irl-chart .main-svg").first).to_be_visible(timeout=PATIENCE)
+    expect(view.locator(".irl-said")).not_to_contain_text("could not be drawn")
+    expect(view.locator("h3")).to_be_empty()
+    page.unroute(server)
+    expect(view.locator("h3")).to_contain_text("at step 40", timeout=PATIENCE)
+
+
 def test_a_link_points_at_a_step(visit):
     page = visit(f"?page=runs&run={RECORDED}&step=12")
     view = page.locator("#live-runs")
@@ -64,8 +80,9 @@ def test_a_link_points_at_a_step(visit):
     view.locator(".js-plotly-plot").first.focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_function("new URLSearchParams(location.search).get('step') === '13'")
-    page.get_by_role("button", name="All runs").click()
+    page.get_by_role("button", name="All runs").press("Enter")
     page.wait_for_function("location.search === '?page=runs'")
+    expect(page.locator(f"[data-run={RECORDED}]")).to_be_focused()
 
 
 @pytest.mark.parametrize(("query", "there"), [

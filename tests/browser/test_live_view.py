@@ -100,6 +100,16 @@ def visible_range(page) -> list[float]:
     return page.evaluate("document.querySelector('.irl-chart').layout.xaxis.range")
 
 
+def zoomed_to(page, first: int, last: int) -> list[float]:
+    """Draws over these steps with the mouse; what is visible then."""
+    (left, top), (right, _) = spot(page, 2, first), spot(page, 2, last)
+    page.mouse.move(left, top)
+    page.mouse.down()
+    page.mouse.move(right, top + 5, steps=4)
+    page.mouse.up()
+    return visible_range(page)
+
+
 def cells(page) -> tuple[list[list[float | None]], float, float]:
     """Shades, layer by column (frozen from 0 to 1, trained from 1 to 2, never measured None), and what 0 and 1 stand for."""
     shades, scale = page.evaluate(
@@ -119,12 +129,7 @@ def test_a_run_is_followed_on_one_node_that_keeps_its_zoom_and_its_step(visit, f
     page.evaluate("document.querySelector('.irl-chart').mark = document.querySelector('.irl-chart .main-svg').mark = 7")
     expect(page.locator(".irl-facts")).to_contain_text("of 40")
     assert page.title().endswith("% · swift-otter")
-    (left, top), (right, _) = spot(page, 20, 1), spot(page, 20, 4)
-    page.mouse.move(left, top)
-    page.mouse.down()
-    page.mouse.move(right, top + 5, steps=4)
-    page.mouse.up()
-    zoom = visible_range(page)
+    zoom = zoomed_to(page, 1, 4)
     assert zoom[1] - zoom[0] < 5
     page.mouse.click(*spot(page, 9, 3))
     expect(page.locator(".irl-why h3")).to_have_text("Why these layers at step 3")
@@ -145,12 +150,18 @@ def test_a_run_is_followed_on_one_node_that_keeps_its_zoom_and_its_step(visit, f
     assert page.evaluate("told.open") == [{"page": "classify", "adapter": "swift-otter-0001"}]
 
 
-def test_an_ended_run_without_an_adapter_offers_none_to_try(visit, home):
-    write_run(home, "bare-otter-0001", iter([*list(simulate(layers=6, steps=5))[:-1], events.Stopped(what="No adapter was saved.")]))
+def test_a_stopped_run_without_an_adapter_offers_none_to_try_and_is_followed_once_it_goes_on(visit, home):
+    made = list(simulate(layers=6, steps=5))
+    folder = write_run(home, "bare-otter-0001", iter([*made[:-1], events.Stopped(what="No adapter was saved.")]))
     page = visit("bare-otter-0001")
     expect(page.locator(".irl-badge")).to_have_text("stopped")
     expect(page.get_by_role("button", name="Open in Runs")).to_be_visible()
     expect(page.get_by_role("button", name="Try its adapter")).to_be_hidden()
+    claim(folder)
+    with (folder / "events.jsonl").open("a") as stream:
+        stream.writelines(events.to_line(event) + "\n" for event in (events.Resumed(from_step=3), made[-6]))
+    expect(page.locator(".irl-badge")).to_have_text("running")
+    expect(page.locator(".irl-facts")).to_contain_text("step 4 of 5")
 
 
 def test_what_is_drawn_is_what_was_chosen(visit, home):
@@ -179,6 +190,8 @@ def test_another_run_is_shown_on_the_same_node(visit, home):
     page = visit("first-finch-0001")
     painted(page, 20)
     page.evaluate("document.querySelector('.irl-chart').mark = 7")
+    zoomed_to(page, 5, 12)
+    expect(page.get_by_role("button", name="All steps")).to_be_visible()
     page.get_by_role("textbox", name="run").fill("second-finch-0002")
     page.get_by_role("textbox", name="run").press("Enter")
     painted(page, 25)
@@ -186,6 +199,8 @@ def test_another_run_is_shown_on_the_same_node(visit, home):
     expect(page.locator(".irl-told").first).to_have_text("Every layer trains at every step.")
     assert page.evaluate("document.querySelector('.irl-chart').mark") == 7
     assert len(cells(page)[0]) == 30
+    assert visible_range(page) == [0.5, 25.5]
+    expect(page.get_by_role("button", name="All steps")).to_be_hidden()
     page.get_by_role("textbox", name="run").fill("no-such-run")
     page.get_by_role("textbox", name="run").press("Enter")
     expect(page.locator(".irl-said")).to_contain_text("There is no run called")
@@ -263,12 +278,7 @@ def test_colours_follow_the_page_and_the_zoom_stays(visit, home):
     write_run(home, "dark-crow-0001", simulate(layers=6, steps=30))
     page = visit("dark-crow-0001")
     painted(page, 30)
-    (left, top), (right, _) = spot(page, 2, 5), spot(page, 2, 20)
-    page.mouse.move(left, top)
-    page.mouse.down()
-    page.mouse.move(right, top + 5, steps=4)
-    page.mouse.up()
-    zoom = visible_range(page)
+    zoom = zoomed_to(page, 5, 20)
     page.evaluate("document.body.classList.toggle('dark')")
     page.wait_for_function("document.querySelector('.irl-chart').data[0].colorscale.at(-1)[1] === '#fde725'")
     assert visible_range(page) == zoom != [0.5, 30.5]
@@ -292,11 +302,19 @@ def test_stop_is_asked_for_once_and_said(visit, follow, home):
     follow("long-loon-0001", steps=400, every=0.3)
     page = visit("long-loon-0001")
     painted(page, 2)
+    stop = page.get_by_role("button", name="Stop", exact=True)
+    # Refused after the page was hidden and seen again, it can be asked for once more.
+    server, refusal = re.compile("component_server"), {"error": "It cannot be stopped."}
+    page.route(server, lambda r: r.fulfill(json=refusal) if "stop_run" in r.request.post_data else r.continue_())
+    stop.evaluate("(button) => { button.click(); document.dispatchEvent(new Event('visibilitychange')); }")
+    expect(stop).to_be_enabled()
+    page.unroute(server)
     # The button says so before the server is asked.
     with page.expect_response(lambda r: "component_server" in r.url and json.loads(r.request.post_data)["fn_name"] == "stop_run"):
-        page.get_by_role("button", name="Stop").click()
+        stop.click()
     expect(page.get_by_role("button", name="Stopping …")).to_be_disabled()
     assert (home / "long-loon-0001" / "stop").exists()
+    expect(visit("long-loon-0001").get_by_role("button", name="Stopping …")).to_be_disabled()
 
 
 def test_a_run_whose_process_is_gone_is_lost_with_advice(visit, follow):
@@ -327,36 +345,91 @@ def test_before_training_the_phase_is_said_once_and_its_seconds_run_beside_it(vi
 
 
 def test_a_run_that_waits_shows_its_name_and_no_picture(visit, home):
-    write_run(home, "late-stoat-0002", iter(list(simulate(steps=3))[:1]))
+    folder = write_run(home, "late-stoat-0002", iter(list(simulate(steps=3))[:1]))
+    (folder / "private.json").write_text("{}")  # made here, so that it waits
     page = visit("late-stoat-0002")
     expect(page.locator(".irl-name")).to_have_text("late-stoat")
     expect(page.locator(".irl-badge")).to_contain_text("waiting")
     expect(page.locator(".irl-body")).to_be_hidden()
 
 
-@pytest.mark.parametrize(("layers", "steps"), [(6, 1500), (80, 700)])
-def test_the_browser_merges_columns_as_the_server_does(chromium, layers, steps):
-    made = plain(*simulate(layers=layers, steps=steps, evaluate_every=10**6))
-    history = RunHistory()
-    history.feed(made)
+def scripted(chromium, *parts: str):
+    """An empty page with parts of the script, whose classes are the window's."""
     page = chromium.new_page()
-    parts = "\n".join((live.ASSETS / "live" / f"{name}.js").read_text() for name in ("numbers", "series"))
-    page.add_script_tag(content=parts + "\nwindow.Series = Series;")
-    answer = {"head": {"layers": layers, "steps": steps}, **json.loads(json.dumps(whole(history, 0.0)))}
+    source = "\n".join((live.ASSETS / "live" / f"{name}.js").read_text() for name in parts)
+    classes = re.findall(r"^class (\w+)", source, re.MULTILINE)
+    page.add_script_tag(content=f"{source}\nObject.assign(window, {{ {', '.join(classes)} }});")
+    return page
+
+
+def opened_at(history: RunHistory, **head) -> dict:
+    """What the browser is told of a run as it stands."""
+    return {"head": {"layers": history.layers, **head}, **json.loads(json.dumps(whole(history, 0.0)))}
+
+
+def of_cosines(made: list[dict]) -> list[dict]:
+    """A run's events with every layer measured in every step, as cosines are."""
+    random = np.random.default_rng(4)
+    return [{**e, "scores": random.uniform(0.8, 1, len(e["scores"])).tolist()} if e["kind"] == "step" else e for e in made]
+
+
+@pytest.mark.parametrize(("layers", "steps", "metric"), [(6, 1500, "gradient"), (80, 700, "gradient"), (6, 1500, "cosine")])
+def test_the_browser_merges_columns_as_the_server_does(chromium, layers, steps, metric):
+    made = plain(*simulate(layers=layers, steps=steps, evaluate_every=10**6))
+    made = of_cosines(made) if metric == "cosine" else made
+    history, half = RunHistory(), RunHistory()
+    history.feed(made)
+    half.feed(made[: len(made) // 2])
+    page = scripted(chromium, "numbers", "series")
+    head = {"steps": steps, "metric": metric}
     rows = [step_row(event) for event in made if event["kind"] == "step"]
     width, one, two, masks = page.evaluate(
-        """([answer, rows, layers, steps]) => {
-            const whole = new Series(), grown = new Series();
+        """([answer, early, rows, layers, head]) => {
+            const whole = new Series(), joined = new Series(), grown = new Series();
             whole.reset(answer);
-            grown.clear(layers, steps);
+            joined.reset(early);
+            grown.clear(layers, head.steps, head);
             if (!rows.every((row) => grown.append(row))) throw new Error("a step was refused");
+            if (!rows.slice(joined.last).every((row) => joined.append(row))) throw new Error("a later step was refused");
             const flat = (series) => { series.end(); return series.cells.map((row) => Array.from(row, (v) => v ?? -1)); };
-            return [grown.width, flat(whole), flat(grown), grown.append(rows[0])];
+            return [grown.width, [flat(whole), flat(joined)], flat(grown), grown.append(rows[0])];
         }""",
-        [answer, rows, layers, steps],
+        [opened_at(history, **head), opened_at(half, **head), rows, layers, head],
     )
     page.close()
     assert width == merge_columns(history).width > 1
     assert masks is False
-    for first, second in zip(one, two, strict=True):
-        assert first == pytest.approx(second, abs=5e-3)
+    for other in one:
+        for first, second in zip(other, two, strict=True):
+            assert first == pytest.approx(second, abs=5e-3)
+
+
+def test_what_is_said_of_scores_follows_what_they_are_and_what_chooses_by_them(chromium):
+    history = RunHistory()
+    history.feed(of_cosines(plain(*simulate(layers=6, steps=30, method="full"))))
+    page = scripted(chromium, "numbers", "series", "key", "pointer")
+    shades, said, never = page.evaluate(
+        """(answer) => {
+            const series = new Series(), key = new Key({});
+            series.reset(answer);
+            key.scale(series, { ramp: ["red", "blue"], frozen: ["red", "blue"] });
+            const said = [key.title, key.least, key.most].map((place) => place.textContent);
+            const never = ["ir", "rst"].map((method) => {
+                let lines;
+                const unknown = { row: 0, layer: 0, score: null, trained: true, rows: 6 };
+                const pointer = { why: { at: () => unknown }, series: { method, nameOf: String }, show: (told) => (lines = told) };
+                Pointer.prototype.hoverRow.call(pointer, {});
+                return lines[1];
+            });
+            return [series.cells.map((row) => Array.from(row)), said, never];
+        }""",
+        opened_at(history, steps=30, metric="cosine"),
+    )
+    page.close()
+    ratios = (history.scores / history.medians[:, None]).T
+    shades = np.array(shades)
+    assert shades[np.unravel_index(ratios.argmin(), ratios.shape)] == shades.max()
+    assert shades[np.unravel_index(ratios.argmax(), ratios.shape)] == shades.min()
+    assert said[0] == "cosine similarity ÷ the step's median, lower is more important"
+    assert float(said[1]) > float(said[2])
+    assert never == ["never measured: counts as 1000", "never measured"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from irtuning.catalogue import ARGREWRITE_LABELS
+from irtuning.events import Finished, to_line
 from tests.browser.pages import PATIENCE, RECORDED, expect, start
 from tests.browser.quick_worker import closing
 from tests.simulated import simulate, write_run
@@ -45,6 +46,17 @@ def test_a_run_is_opened_by_its_link_downloaded_repeated_and_deleted(visit):
     expect(page.locator("[data-run]")).to_have_count(2)
     assert page.locator(f"[data-run={run}]").count() == 0
     assert "run=" not in page.url
+
+
+def test_an_open_list_follows_what_the_runs_do(visit, served):
+    run = "slow-heron-91ab"
+    folder = write_run(served[1], run, iter(list(simulate(layers=6, steps=5))[:-1]))
+    page = visit("?page=runs")
+    state = page.locator(f"[data-run={run}] .ir-state")
+    expect(state).to_have_text("lost", timeout=PATIENCE)
+    with (folder / "events.jsonl").open("a") as stream:
+        stream.write(to_line(Finished(what="It is finished.")) + "\n")
+    expect(state).to_have_text("finished", timeout=PATIENCE)
 
 
 def test_a_recorded_run_cannot_be_deleted_and_an_unknown_one_is_one_sentence(visit):

@@ -72,6 +72,10 @@ def test_a_second_run_waits_says_so_and_can_be_cancelled(visit):
     waiting = page.locator("#ir-waiting")
     expect(waiting).to_contain_text("trains now")
     expect(waiting).to_contain_text("waits, 1 run before it")
+    third = start(page, "998").rsplit("-", 1)[0]
+    waiting.get_by_role("button", name=f"Cancel {second.rsplit('-', 1)[0]}").press("Enter")
+    expect(waiting).not_to_contain_text(second.rsplit("-", 1)[0])
+    expect(waiting.get_by_role("button", name=f"Cancel {third}")).to_be_focused()
     waiting.get_by_role("button", name=first.rsplit("-", 1)[0], exact=True).click()
     expect(page.locator("#live .irl-name")).to_have_text(first.rsplit("-", 1)[0])
     waiting.get_by_role("button", name="Cancel").click()
@@ -110,8 +114,12 @@ def test_a_preset_fills_the_form_at_once(visit):
     expect(page.locator("#ir-snippets code").first).to_contain_text("--preset real-llm")
     # Chosen again, it takes back what was typed since.
     page.get_by_role("button", name="More settings").click()
+    copy = page.locator("#ir-snippets [data-copy]").first
+    copy.click()
     setting(page, "Seed").fill("7")
     expect(page.locator("#ir-snippets code").first).to_contain_text("--seed 7")
+    page.wait_for_timeout(1500)
+    expect(copy).to_have_text("Copy")
     page.locator("#ir-presets").get_by_text("A real LLM").click()
     expect(setting(page, "Seed")).to_have_value("")
     expect(page.locator("#ir-snippets code").first).not_to_contain_text("--seed")

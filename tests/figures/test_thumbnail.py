@@ -50,6 +50,14 @@ def test_trained_frozen_and_never_measured_differ():
     assert rgb(LIGHT.card) not in vivid | quiet
 
 
+def test_of_cosines_the_lowest_stands_out_most():
+    merged = columns(layers=12, steps=30, method="full")
+    usual, cosine = (pixels(thumbnail(merged, LIGHT, metric=metric))[::-1].transpose(1, 0, 2) for metric in ("gradient", "cosine"))
+    low, high = (np.unravel_index(at(merged.ratios), merged.ratios.shape) for at in (np.argmin, np.argmax))
+    assert tuple(usual[high]) == tuple(cosine[low]) == rgb(LIGHT.ramp[-1])
+    assert tuple(usual[low]) == tuple(cosine[high]) == rgb(LIGHT.ramp[0])
+
+
 def test_a_long_run_is_merged_and_stays_small():
     data = thumbnail(columns(layers=30, steps=700), DARK)
     assert pixels(data).shape[1] <= 96

@@ -11,6 +11,14 @@ def test_a_run_has_a_picture_for_light_and_one_for_dark(tmp_path):
     assert "ir-only-dark" in made
 
 
+def test_it_is_shaded_by_what_a_score_of_the_run_means(tmp_path):
+    runs = {"gradient": "calm-heron-0001", "cosine": "calm-heron-0002"}
+    for metric, run in runs.items():
+        write_run(tmp_path, run, simulate(layers=6, steps=20), config={"importance_metric_name": metric})
+    pictures = Pictures(RunStore(tmp_path))
+    assert pictures.of(runs["gradient"]) != pictures.of(runs["cosine"])
+
+
 def test_it_is_made_anew_only_when_the_run_went_on(tmp_path):
     folder = write_run(tmp_path, "calm-heron-0001", simulate(layers=6, steps=20))
     reads = []

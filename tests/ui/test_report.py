@@ -1,7 +1,7 @@
 import pytest
 
 from irtuning.config import RunConfig
-from irtuning.ui.report import confusion, per_class, report, settings, verdict, wrong_rows
+from irtuning.ui.report import confusion, cost, per_class, report, settings, verdict, wrong_rows
 
 LABELS = ["clarity", "<fluency>"]
 PER = {label: {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 12} for label in LABELS}
@@ -67,6 +67,12 @@ def test_what_a_preset_set_is_no_default_of_the_model():
     made = settings({**config.model_dump(), "given": ["model_name"]})
     assert "0.67 *" in made
     assert f"{config.lora_r} *" not in made
+
+
+def test_what_it_took_is_not_rounded_further_than_the_header_rounds_it():
+    made = cost({"seconds": 31.56, "peak_memory_mib": 1330.0})
+    assert "32 s" in made
+    assert "1.4 GB" in made
 
 
 def test_settings_say_which_were_chosen():

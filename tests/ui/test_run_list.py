@@ -1,8 +1,9 @@
-from irtuning.ui.run_list import MOST_ROWS, run_list, run_row
+from irtuning.ui.run_list import MOST_ROWS, run_list, run_row, stamp
 
 ROW = {
     "run": "calm-heron-0001", "name": "calm-heron", "state": "finished", "model": "minilm", "corpus": "starter", "method": "full",
-    "started": "2026-01-01T00:00:00+00:00", "metrics": {"macro_f1": 0.661}, "floor": {"macro_f1": 0.55}, "recorded": False,
+    "step": 168, "started": "2026-01-01T00:00:00+00:00", "metrics": {"macro_f1": 0.661}, "floor": {"macro_f1": 0.55},
+    "recorded": False,
 }
 
 
@@ -30,7 +31,15 @@ def test_names_from_files_are_text():
 
 def test_a_long_list_shows_the_newest_and_says_how_many_are_left():
     asked = []
-    made = run_list([{**ROW, "run": f"r-{i}"} for i in range(MOST_ROWS + 3)], lambda run: asked.append(run) or "")
-    assert len(asked) == MOST_ROWS
+    rows = [{**ROW, "run": f"r-{i}"} for i in range(MOST_ROWS + 3)] + [{**ROW, "run": "shipped", "recorded": True}]
+    made = run_list(rows, lambda run: asked.append(run) or "")
+    assert asked == [*(f"r-{i}" for i in range(MOST_ROWS)), "shipped"]
     assert "3 older runs" in made
     assert "No run yet" in run_list([], str)
+
+
+def test_the_stamp_tells_of_another_run_another_state_and_ten_more_steps():
+    known = stamp([ROW])
+    assert stamp([{**ROW, "step": 169}]) == known
+    for rows in ([], [ROW, {**ROW, "run": "calm-heron-0002"}], [{**ROW, "state": "stopped"}], [{**ROW, "step": 170}]):
+        assert stamp(rows) != known

@@ -6,6 +6,7 @@ import app
 from irtuning.insight.machine import MachineProbe
 from irtuning.runs.launch import LocalLauncher
 from irtuning.runs.store import RunStore
+from irtuning.ui.pictures import Pictures
 from irtuning.ui.shell import build_ui, first_run
 from irtuning.ui.studio import Studio
 from irtuning.ui.theme import STYLES, head, theme
@@ -79,3 +80,14 @@ def test_leaving_the_app_says_how_to_stop_what_goes_on(tmp_path):
 
 def test_what_visitors_fetched_does_not_pile_up(studio):
     assert build_ui(studio).delete_cache == (3600, 24 * 3600)
+
+
+def test_a_visit_to_the_train_page_draws_no_list_of_runs(studio, monkeypatch):
+    write_run(studio.store.home, "own-otter-0003", simulate(layers=6, steps=5))
+    drawn = []
+    monkeypatch.setattr(Pictures, "of", lambda self, run: drawn.append(run) or "")
+    visit = next(handler.fn for handler in build_ui(studio).fns.values() if getattr(handler.fn, "__name__", "") == "visit")
+    visit("")
+    assert drawn == []
+    visit("?page=runs")
+    assert drawn == ["own-otter-0003"]

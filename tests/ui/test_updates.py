@@ -14,7 +14,7 @@ from irtuning import events
 from irtuning.errors import RunError
 from irtuning.insight.columns import merge_columns
 from irtuning.insight.history import RunHistory
-from irtuning.runs.store import RunStore
+from irtuning.runs.store import RunStore, claim
 from irtuning.ui.answers import mask_hex, rounded, step_row
 from irtuning.ui.updates import MOST_BACKLOG, RunReader, failure
 from tests.simulated import plain, simulate, write_run
@@ -55,7 +55,7 @@ def test_a_reset_tells_the_whole_run(store, tmp_path):
     assert answer["offset"] == (folder / "events.jsonl").stat().st_size
     assert answer["head"] == {
         "run": RUN, "name": "brisk-otter", "model": "smollm2-135m", "corpus": "starter",
-        "recorded": False, "layers": 6, "unit": "layer", "names": [], "steps": 30,
+        "method": "ir", "metric": "gradient", "recorded": False, "layers": 6, "unit": "layer", "names": [], "steps": 30,
     }
     packed = answer["columns"]
     assert (packed["width"], packed["first"], packed["end"]) == (1, 1, 31)
@@ -71,6 +71,7 @@ def test_a_reset_tells_the_whole_run(store, tmp_path):
 def test_what_is_appended_is_what_was_written_since(store, tmp_path):
     made = list(simulate(layers=6, steps=30))
     folder = write_run(tmp_path, RUN, iter(made[:12]))
+    (folder / "private.json").write_text("{}")  # made here, so that it waits
     reader = RunReader(store)
     offset = reader.poll(RUN)["offset"]
     assert reader.poll(RUN, offset) == {"offset": offset, "state": "queued", "place": 0}
@@ -83,6 +84,20 @@ def test_what_is_appended_is_what_was_written_since(store, tmp_path):
     assert "reset" not in answer
     assert answer["offset"] == offset + len(lines(new))
     assert RunReader(store).poll(RUN, offset) == answer
+
+
+def test_that_a_run_was_asked_to_stop_is_told_while_it_goes_on(store, tmp_path):
+    folder = write_run(tmp_path, RUN, iter(list(simulate(layers=6, steps=5))[:-1]))
+    claim(folder)
+    reader = RunReader(store)
+    first = reader.poll(RUN)
+    assert first["state"] == "running"
+    assert "stopping" not in first
+    store.request_stop(RUN)
+    assert reader.poll(RUN, first["offset"])["stopping"] is True
+    with (folder / "events.jsonl").open("a") as stream:
+        stream.write(lines([events.Stopped(what="It was stopped.")]))
+    assert "stopping" not in reader.poll(RUN)
 
 
 def test_a_step_s_row_keeps_scores_by_the_mask_and_four_digits():

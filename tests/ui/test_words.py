@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from irtuning.ui.words import ago, duration, gigabytes, label, plural, score, text
+from irtuning.ui.words import ago, duration, gigabytes, label, plural, score, text, took
 
 
 @pytest.mark.parametrize(("seconds", "said"), [
@@ -13,8 +13,13 @@ def test_durations_read_as_one_would_say_them(seconds, said):
     assert duration(seconds) == said
 
 
+@pytest.mark.parametrize(("seconds", "said"), [(31.56, "32 s"), (89, "89 s"), (95, "2 min"), (5220, "87 min"), (7640, "2 h 7 min")])
+def test_times_that_were_measured_read_as_in_a_run_s_header(seconds, said):
+    assert took(seconds) == said
+
+
 def test_memory_scores_and_counts():
-    assert [gigabytes(g) for g in (0.02, 0.61, 19.4)] == ["0.1 GB", "0.6 GB", "19 GB"]
+    assert [gigabytes(g) for g in (0.02, 0.61, 9.4, 19.4)] == ["0.1 GB", "0.7 GB", "10 GB", "21 GB"]
     assert (score(0.576), score(None)) == ("0.58", "–")
     assert (plural(1, "run"), plural(1200, "run")) == ("1 run", "1,200 runs")
 
