@@ -89,7 +89,7 @@ class Terminal:
         loss = "-" if event.loss is None else f"{event.loss:.3f}"
         self._say(
             f"step {event.step}/{self._steps} {done:4.0%}  loss {loss}  {len(event.selected)} of {self._units} {self._unit}s  "
-            f"{pace:.2f} s a step  {left:.0f} s left  {event.memory_mib / 1024:.1f} GB"
+            f"{pace:.2f} s a step  {left:.0f} s left  {_gigabytes(event.memory_mib):.1f} GB"
         )
 
     def _table(self, closing: dict[str, Any]) -> None:
@@ -108,7 +108,7 @@ class Terminal:
         self._say(
             f"macro-F1 difference {gap['macro_f1']:+.3f} (95 %: {gap['low']:+.3f} to {gap['high']:+.3f}, {gap['rows']} rows){clear}"
         )
-        self._say(f"{closing['seconds']:.1f} s, peak memory {closing['peak_memory_mib'] / 1024:.2f} GB")
+        self._say(f"{closing['seconds']:.1f} s, peak memory {_gigabytes(closing['peak_memory_mib']):.2f} GB")
 
     def _say(self, text: str) -> None:
         try:
@@ -136,3 +136,8 @@ def text_heatmap(selected: list[list[int]], layers: int, columns: int) -> list[s
             cells.append(SHADES[round(share * (len(SHADES) - 1))])
         lines.append(f"{layer:3} {''.join(cells)}")
     return lines
+
+
+def _gigabytes(mib: float) -> float:
+    """Decimal ones, as the pages have them."""
+    return mib * 2**20 / 1e9
