@@ -153,10 +153,11 @@ def steps(
 
 def find_run(name: str) -> tuple[Any, str]:
     """The store and the id of a run, named by its id or by its folder."""
+    from irtuning.runs.listing import is_run
     from irtuning.runs.store import RECORDED, RunStore
 
     folder = existing(name)
-    if folder is None or not (folder / "config.json").is_file():
+    if folder is None or not is_run(folder):
         return open_store(), name
     folder = folder.resolve()
     return (open_store() if folder.parent == RECORDED else RunStore(folder.parent)), folder.name

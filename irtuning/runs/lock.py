@@ -108,10 +108,15 @@ def _open(path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise RunError(
-            f"The folder of runs cannot be written ({error.strerror or 'unknown reason'}).",
-            "Free some space, or name another folder: --output-dir on the command line, IRTUNING_HOME for all runs.",
-        ) from error
+        raise unwritable(error) from error
+
+
+def unwritable(error: OSError) -> RunError:
+    """What to say where the folder of runs cannot be written."""
+    return RunError(
+        f"The folder of runs cannot be written ({error.strerror or 'unknown reason'}).",
+        "Free some space, or name another folder: --output-dir on the command line, IRTUNING_HOME for all runs.",
+    )
 
 
 def _try_lock(handle: int) -> bool:

@@ -23,7 +23,7 @@ from irtuning.events import Phase, Resumed, Stopped
 from irtuning.runs import naming
 from irtuning.runs.description import CONFIG, PRIVATE, describe, plain_config, read_json, with_paths, write_json
 from irtuning.runs.listing import Listing, is_run
-from irtuning.runs.lock import dispatch_lock, store_lock
+from irtuning.runs.lock import dispatch_lock, store_lock, unwritable
 from irtuning.runs.log import FILE as EVENTS
 from irtuning.runs.log import LIMIT_BYTES, EventLog, all_events, read_from
 from irtuning.runs.process import claim
@@ -86,10 +86,7 @@ class RunStore:
                 shutil.rmtree(scratch, ignore_errors=True)
                 raise
         except OSError as error:
-            raise RunError(
-                f"The folder of runs cannot be written ({error.strerror or 'unknown reason'}).",
-                "Free some space, or name another folder: --output-dir on the command line, IRTUNING_HOME for all runs.",
-            ) from error
+            raise unwritable(error) from error
 
     def _settle(self, scratch: Path, shared: dict[str, Any], private: dict[str, Any], queued: bool) -> str:
         write_json(scratch / PRIVATE, private, mode=0o600)

@@ -79,10 +79,8 @@ def follow() -> int:
 
 
 def _exchange(told: Any) -> Any:
-    from accelerate import PartialState
-
-    from irtuning.tuning.ranks import told_by_first
+    from irtuning.tuning.ranks import join_others, told_by_first
 
     # The first process may have to wait for another run to end before it says a word.
-    PartialState(timeout=LONGEST_WAIT)
+    join_others(timeout=LONGEST_WAIT)
     return told_by_first(told)

@@ -11,12 +11,16 @@ import torch.distributed as dist
 from irtuning.config import processes
 
 
-def join_others() -> None:
-    """Meets the processes that a launcher started beside this one, where that has not happened yet; alone, does nothing."""
+def join_others(**options: Any) -> None:
+    """Meets the processes that a launcher started beside this one, where that has not happened yet; alone, does nothing.
+
+    Args:
+        options: of accelerate's PartialState, e.g. `timeout`, the longest that one may wait for the others.
+    """
     if processes() > 1 and not dist.is_initialized():
         from accelerate import PartialState
 
-        PartialState()
+        PartialState(**options)
 
 
 def several() -> bool:
