@@ -1,4 +1,4 @@
-"""Tokenised rows, and batches of them: grouped by length, padded to their own longest row, capped in tokens.
+"""Tokenised rows, and batches of them: drawn at random, computed in parts of similar length that are capped in tokens.
 
 Knows neither models nor labels' names.
 """
@@ -63,30 +63,16 @@ def collate(rows: Sequence[Row], pad_token_id: int) -> dict[str, torch.Tensor]:
     return batch
 
 
-def length_order(lengths: Sequence[int], batch: int, seed: int, epoch: int) -> list[int]:
-    """A random order of rows in which each batch holds rows of similar length.
-
-    Rows are shuffled, cut into pools of 16 batches, each pool sorted by length and cut into batches, and the batches
-    shuffled. The same seed and epoch give the same order.
-    """
+def shuffled(rows: int, seed: int, epoch: int) -> list[int]:
+    """Places of so many rows in random order. The same seed and epoch give the same one."""
     random = torch.Generator().manual_seed(seed * 100_003 + epoch)
-    order = torch.randperm(len(lengths), generator=random).tolist()
-    pool = batch * 16
-    batches: list[list[int]] = []
-    for start in range(0, len(order), pool):
-        part = sorted(order[start : start + pool], key=lambda i: lengths[i])
-        batches += [part[i : i + batch] for i in range(0, len(part), batch)]
-    # A short last batch stays last: the Trainer cuts the order into batches by counting.
-    whole = [b for b in batches if len(b) == batch]
-    short = [i for b in batches if len(b) < batch for i in b]
-    shuffled = [whole[i] for i in torch.randperm(len(whole), generator=random).tolist()]
-    return [i for b in shuffled for i in b] + short
+    return torch.randperm(rows, generator=random).tolist()
 
 
 class Deal(torch.utils.data.Sampler[Share]):
-    """Deals each batch of `length_order` to `ranks` processes and gives the share of one; another order each epoch.
+    """Deals batches of rows in random order to `ranks` processes and gives the share of one; another order each epoch.
 
-    Rows are dealt in turns, so that all processes get rows of all lengths. A process for which nothing is left of a short
+    Rows of a batch are dealt by length in turns, so that all processes get as much to do. A process for which nothing is left of a short
     last batch gets one of its rows, with weight 0: all must take part in every exchange of gradients.
 
     Args:
@@ -105,32 +91,49 @@ class Deal(torch.utils.data.Sampler[Share]):
         return -(-len(self._lengths) // self._batch)
 
     def __iter__(self) -> Iterator[Share]:
-        order = length_order(self._lengths, self._batch, self._seed, self._epoch)
+        order = shuffled(len(self._lengths), self._seed, self._epoch)
         for start in range(0, len(order), self._batch):
-            whole = order[start : start + self._batch]
+            whole = sorted(order[start : start + self._batch], key=lambda i: self._lengths[i])
             mine = whole[self._rank :: self._ranks]
             yield Share(mine or whole[:1], len(mine) * self._ranks / len(whole), len(whole))
 
 
-def micro_batches(lengths: Sequence[int], most_tokens: int) -> list[list[int]]:
-    """Cuts a batch so that no part, padded to its longest row, holds more than `most_tokens` (one row always fits).
+def micro_batches(lengths: Sequence[int], most_tokens: int, pass_costs: int) -> list[list[int]]:
+    """Cuts a batch into the parts that cost least together, rows of similar length in each.
+
+    A part costs its rows times its longest row, and what a pass costs beside its tokens.
 
     Args:
         lengths: tokens of each row.
+        most_tokens: a part holds no more, padding included; one row always fits.
+        pass_costs: of one pass, in tokens that could be computed meanwhile; however high, there are no more parts than must be.
 
     Returns:
         Positions in the batch, longest rows first; every position once.
     """
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    parts: list[list[int]] = []
-    for i in order:
-        if parts and lengths[parts[-1][0]] * (len(parts[-1]) + 1) <= most_tokens:
-            parts[-1].append(i)
-        else:
-            parts.append([i])
+    # Backwards: what the rows from a place on cost at least, and where the first part of them ends.
+    costs, ends = [0] * (len(order) + 1), [0] * len(order)
+    for start in reversed(range(len(order))):
+        width = lengths[order[start]]
+        furthest = min(len(order), start + max(1, most_tokens // width))
+        costs[start], ends[start] = min(
+            ((end - start) * width + pass_costs + costs[end], -end) for end in range(start + 1, furthest + 1)
+        )
+        ends[start] *= -1
+    parts, start = [], 0
+    while start < len(order):
+        parts.append(order[start : ends[start]])
+        start = ends[start]
     return parts
 
 
 def evaluation_batches(lengths: Sequence[int], rows: int, most_tokens: int) -> list[list[int]]:
-    """Positions of all rows by length, in batches of at most `rows` rows and `most_tokens` padded tokens."""
-    return [part[i : i + rows] for part in micro_batches(lengths, most_tokens) for i in range(0, len(part), rows)]
+    """Positions of all rows, longest first, in batches of at most `rows` rows and `most_tokens` padded tokens (one row always fits)."""
+    parts: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if parts and len(parts[-1]) < rows and lengths[parts[-1][0]] * (len(parts[-1]) + 1) <= most_tokens:
+            parts[-1].append(i)
+        else:
+            parts.append([i])
+    return parts

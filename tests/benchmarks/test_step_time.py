@@ -17,7 +17,7 @@ import torch
 from irtuning.config import RunConfig
 from irtuning.revisions.corpora import load_corpus
 from irtuning.tuning.arguments import arguments
-from irtuning.tuning.batches import Rows, collate, length_order
+from irtuning.tuning.batches import Rows, collate, shuffled
 from irtuning.tuning.callback import LayerwiseCallback
 from irtuning.tuning.device import peak_memory_mib
 from irtuning.tuning.methods import make_policy
@@ -64,7 +64,7 @@ def _plain(config: RunConfig, corpus: Any, steps: int) -> list[float]:
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=config.learning_rate)
     size, taken, epoch = config.batch_size, [], 0
     while len(taken) < steps:
-        order = length_order([len(r["input_ids"]) for r in rows], size, config.seed, epoch)
+        order = shuffled(len(rows), config.seed, epoch)
         for start in range(0, len(order) - size + 1, size):
             part = [rows[i] for i in order[start : start + size]]
             began = time.perf_counter()

@@ -1,38 +1,63 @@
+from functools import cache
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irtuning.tuning.batches import collate, evaluation_batches, length_order, micro_batches
+from irtuning.tuning.batches import Deal, collate, evaluation_batches, micro_batches, shuffled
 
 LENGTHS = st.lists(st.integers(1, 200), min_size=1, max_size=120)
 
 
-@given(LENGTHS, st.integers(1, 16), st.integers(0, 5), st.integers(0, 3))
-def test_the_order_holds_every_row_once_and_repeats(lengths, batch, seed, epoch):
-    order = length_order(lengths, batch, seed, epoch)
-    assert sorted(order) == list(range(len(lengths)))
-    assert order == length_order(lengths, batch, seed, epoch)
+@given(st.integers(1, 200), st.integers(0, 5), st.integers(0, 3))
+def test_the_order_holds_every_row_once_and_repeats(rows, seed, epoch):
+    order = shuffled(rows, seed, epoch)
+    assert sorted(order) == list(range(rows))
+    assert order == shuffled(rows, seed, epoch)
 
 
-def test_batches_hold_rows_of_similar_length_and_epochs_differ():
-    lengths = [i % 100 for i in range(512)]
-    order = length_order(lengths, 8, 1, 0)
-    spread = [
-        max(lengths[i] for i in order[k : k + 8]) - min(lengths[i] for i in order[k : k + 8]) for k in range(0, 512, 8)
-    ]
-    assert sum(spread) / len(spread) < 15
-    assert order != length_order(lengths, 8, 1, 1)
+def test_batches_hold_rows_of_all_lengths_and_epochs_differ():
+    # Where labels go with lengths, batches of one length are batches of one label: they train worse.
+    lengths = [i // 8 + 1 for i in range(512)]
+    deal = Deal(lengths, 8, 1)
+    means = [sum(lengths[i] for i in share) / 8 for share in deal]
+    # Means of eight of the numbers from 1 to 64 scatter by 18.5 / sqrt(8) = 6.5; batches of rows that are alike would by 18.5.
+    assert 4 < (sum((mean - 32.5) ** 2 for mean in means) / len(means)) ** 0.5 < 9
+    first = [list(share) for share in deal]
+    deal.set_epoch(1)
+    assert [list(share) for share in deal] != first
 
 
-@given(LENGTHS, st.integers(1, 400))
-def test_micro_batches_hold_every_row_once_below_the_cap(lengths, cap):
-    parts = micro_batches(lengths, cap)
+@given(LENGTHS, st.integers(1, 400), st.integers(0, 2000))
+def test_micro_batches_hold_every_row_once_below_the_cap(lengths, cap, pass_costs):
+    parts = micro_batches(lengths, cap, pass_costs)
     assert sorted(i for part in parts for i in part) == list(range(len(lengths)))
     for part in parts:
         assert len(part) == 1 or max(lengths[i] for i in part) * len(part) <= cap
 
 
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=9), st.integers(60, 400), st.integers(0, 100))
+def test_no_other_cut_costs_less(lengths, cap, pass_costs):
+    rows = sorted(lengths, reverse=True)
+
+    @cache
+    def least(start):
+        if start == len(rows):
+            return 0
+        parts = [(end, (end - start) * rows[start]) for end in range(start + 1, len(rows) + 1)]
+        return min(tokens + pass_costs + least(end) for end, tokens in parts if tokens <= cap)
+
+    parts = micro_batches(lengths, cap, pass_costs)
+    assert sum(max(lengths[i] for i in part) * len(part) + pass_costs for part in parts) == least(0)
+
+
 def test_micro_batches_by_hand():
-    assert micro_batches([10, 50, 20, 30], 60) == [[1], [3, 2], [0]]
+    lengths = [10, 50, 12, 40]
+    # Tokens: each row for itself 112, the two short ones together 114, both pairs 124, all together 200.
+    assert micro_batches(lengths, 1000, 1) == [[1], [3], [2], [0]]
+    assert micro_batches(lengths, 1000, 5) == [[1], [3], [2, 0]]
+    assert micro_batches(lengths, 1000, 20) == [[1, 3], [2, 0]]
+    assert micro_batches(lengths, 1000, 100) == [[1, 3, 2, 0]]
+    assert micro_batches(lengths, 60, 100) == [[1], [3], [2, 0]]
 
 
 @given(LENGTHS)
