@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from irtuning.tuning.layers import Layer, find_layers, layer_modules
 from irtuning.tuning.lockin import LockInWatch
 from irtuning.tuning.methods import make_policy
 from irtuning.tuning.metrics import score
+from irtuning.tuning.padding import Padding
 from irtuning.tuning.policies import Stack
 from irtuning.tuning.prefix import PATIENCE, PrefixCache
 from irtuning.tuning.preparing import Prepared
@@ -139,6 +140,13 @@ def fit(
     # A choice that stays needs no time to prove that it does.
     stays = config.tuning_method == "fixed" or config.settle_after is not None
     prefix = PrefixCache(model, patience=1 if stays else PATIENCE) if config.cache_prefix else None
+    padding = Padding(model, rows.rows, prepared.tokenizer.pad_token_id, prepared.device.torch_dtype)
+
+    @contextmanager
+    def around(indices: Sequence[int], lengths: Sequence[int]) -> Iterator[None]:
+        with padding.left_out(lengths), prefix.around(indices, lengths) if prefix else nullcontext():
+            yield
+
     layerwise = LayerwiseCallback(
         lambda stack: make_policy(config, stack),
         importance=config.importance_metric_name,
@@ -157,7 +165,7 @@ def fit(
         pad_token_id=prepared.tokenizer.pad_token_id,
         most_tokens=config.tokens_per_micro_batch,
         check=check_here,
-        around=prefix.around if prefix else lambda rows, lengths: nullcontext(),
+        around=around,
         remember=layerwise.remember,
         rewind=layerwise.rewind,
         disregard=layerwise.disregard,
