@@ -88,7 +88,7 @@ class Header {
   }
 }
 
-function facts({ head, state, series, elapsed, ending }) {
+function facts({ head, state, series, ending, began }) {
   const list = [];
   const row = series.tail[series.tail.length - 1];
   const over = ENDED.includes(state);
@@ -100,7 +100,7 @@ function facts({ head, state, series, elapsed, ending }) {
     list.push(perStep(median(series.tail.map((step) => step[3]).filter((value) => value !== null))));
     const left = series.pace() * (head.steps - series.last);
     if (!over && left >= 0 && series.last < head.steps) list.push(`${duration(left)} left`);
-    if (over) list.push(duration(ending ? ending.time : row[1]));
+    if (over) list.push(duration((ending ? ending.time : row[1]) - (began || 0)));
     list.push(memory(row[4]));
     const smooth = series.smoothed();
     list.push(`loss ${fixed(smooth[smooth.length - 1])}`);

@@ -48,6 +48,10 @@ function loadPlotly(address) {
   return window.irtuningPlotly;
 }
 
+function sleep(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
 /* The tab's title tells how far a run is; a run that had ended before it was looked at leaves the title alone. */
 class TabTitle {
   show(state, head, series) {

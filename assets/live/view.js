@@ -1,9 +1,8 @@
-/* View: one run in one element. Asks the server for what is new, hands it to the series, lets header, chart and panel show it.
+/* View: one run in one element. Asks the server for what is new, hands it to the series, tells the others when to show it.
    Text that people wrote is only ever set as textContent. */
 
 const PACE = { live: 90, queued: 500, hidden: 2000, ended: 5000, failing: 3000 }; // milliseconds from an answer to the next ask
 const WAIT = 2500; // milliseconds that the server may wait for something new before it answers
-const WHY_EVERY = 900; // milliseconds between two looks at the why panel while a run is live
 const WIDE = 720; // pixels from which the panel stands beside the chart
 const UNDRAWN = "The picture could not be drawn; trying again …";
 
@@ -29,7 +28,7 @@ class View {
     this.key = new Key({
       relative: (relative) => {
         this.series.setRelative(relative);
-        this.draw("paint");
+        this.drawing.draw("paint");
       },
       live: () => this.pin(null, null),
       all: () => this.chart.showAll(),
@@ -37,6 +36,21 @@ class View {
     main.prepend(this.key.place);
     this.chart = new LiveChart(picture);
     this.why = new WhyPanel(panel, title, sentence, proof);
+    this.explaining = new Explaining(this.why, { looked: () => this.looked(), ask: (step) => this.askWhy(step) });
+    this.drawing = new Drawing({
+      key: () => this.skeletonKey(),
+      visible: () => this.series.layers > 0 && this.visible(),
+      before: () => this.beforeDrawing(),
+      lay: (key) => this.lay(key),
+      paint: () => this.chart.paint(this.series, this.cursor),
+      point: () => this.chart.point(this.series, this.cursor),
+      after: (what) => this.drawn(what),
+      failed: (error) => {
+        console.error(error);
+        this.undrawn = UNDRAWN;
+        this.show();
+      },
+    });
     this.pointer = new Pointer({
       frame: body, chart: this.chart, why: this.why, tip, series: this.series, cursor: this.cursor,
       onPin: (step, layer) => this.pin(step, layer), onMove: () => this.pointed(), onAll: () => this.chart.showAll(),
@@ -44,7 +58,7 @@ class View {
   }
 
   watchPage() {
-    const recolour = () => this.laid && this.skeletonKey() !== this.laid && this.draw("lay");
+    const recolour = () => this.drawing.laid && !this.drawing.stands() && this.drawing.draw("lay");
     this.observers = [new MutationObserver(recolour), new ResizeObserver(() => this.resized())];
     this.observers[0].observe(document.body, { attributes: true, attributeFilter: ["class"] });
     this.observers[1].observe(this.root);
@@ -70,15 +84,14 @@ class View {
     clearTimeout(this.timer);
     this.tab.restore();
     Object.assign(this, {
-      run, offset: 0, state: "", phase: null, ending: null, place: 0, error: "", undrawn: "", stopping: false, adapter: false,
+      run, offset: 0, state: "", phase: null, ending: null, place: 0, error: "", undrawn: "", refused: "", began: null, stopping: false, adapter: false,
       notices: [],
     });
     this.head = { name: "", layers: 0, steps: 0 };
     this.series.clear(0, 0);
     Object.assign(this.cursor, { step: null, layer: null });
     this.asked = (run && window.irtuning?.step?.(this.root, run)) || null;
-    this.whyStep = 0;
-    this.why.forget();
+    this.explaining.forget();
     this.pointer.hide();
     this.header.showNotices([]);
     this.show();
@@ -112,7 +125,7 @@ class View {
     if (ENDED.includes(this.state)) return PACE.ended;
     if (!this.visible()) return PACE.hidden;
     if (this.state === "queued") return PACE.queued;
-    return Math.max(PACE.live, Math.min(600, 1.5 * (this.drawTime || 0)));
+    return Math.max(PACE.live, Math.min(600, 1.5 * this.drawing.took));
   }
 
   /* Whether nothing can come any more: a run that has ended otherwise may be resumed. */
@@ -122,7 +135,7 @@ class View {
 
   wake() {
     if (!this.run) return;
-    if (this.pending) this.draw(this.pending);
+    this.drawing.go();
     if (this.settled()) return;
     clearTimeout(this.timer);
     this.turn += 1;
@@ -142,6 +155,7 @@ class View {
       this.notices = answer.notices;
       this.header.showNotices(this.notices);
       this.phase = answer.phase || null;
+      this.began = null;
       this.ending = answer.ending || null;
       if (answer.now !== null) this.zero = performance.now() / 1000 - answer.now;
     }
@@ -152,6 +166,7 @@ class View {
       return;
     }
     this.offset = answer.offset;
+    this.began ??= answer.began ?? null;
     if (!answer.reset) {
       if (answer.evaluations) this.series.evaluations.push(...answer.evaluations);
       if (answer.notices) this.header.showNotices((this.notices = [...this.notices, ...answer.notices].slice(-12)));
@@ -161,11 +176,12 @@ class View {
         this.series.end();
       }
     }
-    if (answer.reset || answer.steps || answer.evaluations || answer.ending) this.draw(this.skeletonKey() === this.laid ? "paint" : "lay");
+    if (answer.reset || answer.steps || answer.evaluations || answer.ending) this.drawing.draw();
     if (this.state !== before) this.changed(before);
   }
 
   changed(before) {
+    this.refused = "";
     if (ENDED.includes(this.state)) {
       this.stopping = false;
       this.summarise();
@@ -176,7 +192,7 @@ class View {
   }
 
   async askStop() {
-    this.stopping = true;
+    Object.assign(this, { stopping: true, refused: "" });
     this.show();
     const { run } = this;
     let answer = null;
@@ -186,8 +202,7 @@ class View {
       answer = { error: "The app does not answer: the run was not stopped." };
     }
     if (answer.error && run === this.run) {
-      this.stopping = false;
-      this.error = answer.error;
+      Object.assign(this, { stopping: false, refused: answer.error });
       this.show();
     }
   }
@@ -209,7 +224,7 @@ class View {
     const drawable = this.series.layers > 0 && (this.series.last > 0 || this.state === "running");
     this.parts.body.hidden = !drawable;
     this.header.show({
-      ...this, error: this.error || this.undrawn, stoppable: this.props.stoppable, linked: this.props.linked,
+      ...this, error: this.error || this.undrawn || this.refused, stoppable: this.props.stoppable, linked: this.props.linked,
       elapsed: this.phase && this.zero !== undefined ? performance.now() / 1000 - this.zero - this.phase.time : -1,
     });
     this.key.pinned(this.cursor.step !== null, this.state === "running");
@@ -240,90 +255,50 @@ class View {
     Object.assign(this.cursor, { step, layer });
     this.root.dispatchEvent(new CustomEvent("irtuning:pin", { bubbles: true, detail: { run: this.run, step } }));
     this.key.pinned(step !== null, this.state === "running");
-    this.draw("point");
-    this.explain();
+    this.drawing.draw("point");
+    this.explaining.explain();
   }
 
-  async explain() {
-    const step = this.cursor.step ?? this.series.last;
-    if (!step || this.explaining || !this.visible()) return;
-    if (step === this.whyStep) return;
-    const wait = this.cursor.step === null && this.state === "running" ? WHY_EVERY - (performance.now() - (this.whyAt || 0)) : 0;
-    if (wait > 0) {
-      clearTimeout(this.whyTimer);
-      this.whyTimer = setTimeout(() => this.explain(), wait);
-      return;
-    }
-    this.explaining = true;
-    this.whyAt = performance.now();
-    this.whyStep = step;
+  looked() {
+    const step = this.visible() ? this.cursor.step ?? this.series.last : 0;
+    return { step, live: this.cursor.step === null && this.state === "running" };
+  }
+
+  async askWhy(step) {
     const { run } = this;
-    try {
-      const answer = await this.server.explain_step({ run, step });
-      if (run === this.run && !answer.error) await this.why.tell(answer);
-    } catch {
-      // The next question about the run says that the app does not answer.
-      this.whyStep = 0;
-      await sleep(PACE.failing);
-    }
-    this.explaining = false;
-    this.explain(); // the cursor may have moved on meanwhile
+    const answer = await this.server.explain_step({ run, step });
+    return run === this.run && !answer.error ? answer : null;
   }
 
-  /* ---- drawing, one thing at a time ---- */
+  /* ---- what is drawn ---- */
 
   skeletonKey() {
     const theme = document.body.classList.contains("dark") ? "dark" : "light";
     return [this.series.layers, this.head.steps, theme, this.root.clientWidth >= WIDE, this.series.unit, this.run].join(" ");
   }
 
-  draw(what) {
-    const order = ["", "point", "paint", "lay"];
-    if (order.indexOf(what) > order.indexOf(this.pending || "")) this.pending = what;
-    if (this.drawing || !this.pending) return;
-    if (!this.series.layers || !this.visible()) return; // `wake` and `resized` come back to it
-    this.drawing = this.drawAll().catch((error) => this.failed(error)).finally(() => {
-      this.drawing = null;
-      if (this.pending && this.visible()) this.draw(this.pending);
-    });
-  }
-
-  /* Nobody else draws before it is tried again. */
-  async failed(error) {
-    console.error(error);
-    this.pending = "lay";
-    this.undrawn = UNDRAWN;
-    this.show();
-    await sleep(PACE.failing);
-  }
-
-  async drawAll() {
-    const what = this.skeletonKey() === this.laid ? this.pending : "lay";
-    this.pending = "";
-    const began = performance.now();
+  beforeDrawing() {
     if (this.asked && this.asked <= this.series.last) {
       Object.assign(this.cursor, { step: this.asked, layer: null });
       this.asked = null;
     }
     this.show();
-    if (what === "lay") await this.lay();
-    else if (what === "paint") await this.chart.paint(this.series, this.cursor);
-    else await this.chart.point(this.series, this.cursor);
+  }
+
+  drawn(what) {
     if (this.undrawn) {
       this.undrawn = "";
       this.show();
     }
     if (what !== "point") {
-      this.drawTime = performance.now() - began;
       this.key.scale(this.series, this.chart.meta);
       const detail = { run: this.run, step: this.series.last };
       requestAnimationFrame(() => window.dispatchEvent(new CustomEvent("irtuning:painted", { detail })));
     }
-    this.explain();
+    this.explaining.explain();
   }
 
-  async lay() {
-    const key = this.skeletonKey();
+  async lay(key) {
     const [layers, steps, theme, wide, unit, run] = key.split(" ");
     const question = { layers: Number(layers), steps: Math.max(1, Number(steps) || this.series.last), theme, wide: wide === "true", unit };
     const [answer] = await Promise.all([this.server.skeletons(question), loadPlotly(this.props.plotly)]);
@@ -335,7 +310,6 @@ class View {
     if (!this.listening) this.chart.node.on("plotly_relayout", zoomed);
     this.listening = true;
     zoomed();
-    this.laid = key;
   }
 
   resized() {
@@ -345,17 +319,13 @@ class View {
     if (appeared) this.wake();
     clearTimeout(this.resizing);
     this.resizing = setTimeout(() => {
-      if (this.skeletonKey() !== this.laid) this.draw("lay");
-      else if (this.pending) this.draw(this.pending);
+      if (this.drawing.stands()) this.drawing.go();
+      else this.drawing.draw("lay");
       this.chart.resize();
       this.why.resize();
-      if (!this.explaining) this.explain();
+      this.explaining.explain();
     }, 60);
   }
-}
-
-function sleep(milliseconds) {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 const view = new View(element, props, server);

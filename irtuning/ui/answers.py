@@ -2,8 +2,11 @@
 
 To append, with keys only for what is new; or the whole run, merged into columns that fit a picture:
 
-    {"steps": [...], "evaluations": [...], "notices": [...], "phase": {...}, "ending": {...}}
-    {"columns": {...}, "tail": [...], "evaluations": [...], "notices": [...], "now": seconds, "phase": {...}, "ending": {...}}
+    {"steps": [...], "evaluations": [...], "notices": [...], "phase": {...}, "began": seconds, "ending": {...}}
+    {"columns": {...}, "tail": [...], "evaluations": [...], "notices": [...], "now": seconds, "phase": {...}, "began": seconds,
+     "ending": {...}}
+
+`began` is when the waiting was over.
 """
 
 from __future__ import annotations
@@ -35,6 +38,8 @@ def appended(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
             answer.setdefault("evaluations", []).append(evaluation_row(event))
         elif kind == "phase":
             answer["phase"] = {**_phase(event), "time": event["time"]}
+            if event["name"] != "waiting":
+                answer.setdefault("began", event["time"])
         elif kind == "notice":
             answer.setdefault("notices", []).append(_notice(event))
         elif kind in ENDINGS:
@@ -59,6 +64,8 @@ def whole(history: RunHistory, now: float) -> dict[str, Any]:
     }
     if phase:
         answer["phase"] = {**_phase(phase), "time": phase["time"]}
+    if (began := next((p["time"] for p in history.phases if p["name"] != "waiting"), None)) is not None:
+        answer["began"] = began
     if history.ending:
         answer["ending"] = _ending(history.ending)
     return answer

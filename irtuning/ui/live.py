@@ -25,7 +25,7 @@ UNITS = ("layer", "block", "module")
 """What a row of the picture may be."""
 
 ASSETS = Path(__file__).parents[2] / "assets"
-SCRIPTS = ("numbers", "series", "chart", "why", "key", "header", "pointer", "scaffold", "view")
+SCRIPTS = ("numbers", "series", "chart", "why", "key", "header", "pointer", "scaffold", "drawing", "explaining", "view")
 """Parts of the script in assets/live, in their order; they share one scope."""
 LIVE_CSS = ASSETS / "live.css"
 MOST_LAYERS, MOST_STEPS = 1024, 100_000_000

@@ -15,7 +15,7 @@ from irtuning.errors import RunError
 from irtuning.insight.columns import merge_columns
 from irtuning.insight.history import RunHistory
 from irtuning.runs.store import RunStore, claim
-from irtuning.ui.answers import mask_hex, rounded, step_row
+from irtuning.ui.answers import appended, mask_hex, rounded, step_row, whole
 from irtuning.ui.updates import MOST_BACKLOG, RunReader, failure
 from tests.simulated import plain, simulate, write_run
 
@@ -66,6 +66,17 @@ def test_a_reset_tells_the_whole_run(store, tmp_path):
     assert [0, "validation", "floor", 0.55] in answer["evaluations"]
     assert [30, "test", "network", 0.58] in answer["evaluations"]
     assert answer["ending"]["kind"] == "finished"
+
+
+def test_when_the_waiting_was_over_is_told_either_way():
+    waited = plain(
+        events.Phase(name="waiting", time=1.0), events.Phase(name="loading", time=41.0), events.Phase(name="encoding", time=43.0)
+    )
+    history = RunHistory()
+    history.feed(waited)
+    assert whole(history, 0.0)["began"] == 41.0
+    assert appended(waited)["began"] == 41.0
+    assert "began" not in appended(waited[:1])
 
 
 def test_what_is_appended_is_what_was_written_since(store, tmp_path):
