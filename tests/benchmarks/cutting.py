@@ -7,21 +7,20 @@ padding computed and left out. The ways take turns; of each the shortest round c
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 
 from irtuning.config import RunConfig
-from irtuning.errors import StudioError
 from irtuning.revisions.corpora import load_corpus
 from irtuning.tuning.batches import Row, collate, micro_batches, shuffled
 from irtuning.tuning.padding import Padding
 from irtuning.tuning.predicting import autocast
 from irtuning.tuning.preparing import Prepared, prepare
+from tests.benchmarks.telling import told
 
 PRICES = (16, 32, 64, 128, 256, 1024)
 """What a pass may cost beside its tokens, in tokens."""
@@ -79,7 +78,7 @@ def _passed(
         for part in micro_batches(lengths, most_tokens, way[1]):
             passes += 1
             inputs = collate([rows[batch[i]] for i in part], prepared.tokenizer.pad_token_id)
-            with padding.left_out([lengths[i] for i in part] if way[2] else [1]):
+            with padding.left_out([lengths[i] for i in part]) if way[2] else nullcontext():
                 with autocast(device, prepared.device.torch_dtype):
                     loss = prepared.model(**{key: value.to(device) for key, value in inputs.items()}).loss
                 (loss * len(part) / len(batch)).backward()
@@ -114,12 +113,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto")
     asked = parser.parse_args()
     config = RunConfig(model_name=asked.model, dataset_name=asked.corpus, tuning_method="full", dtype=asked.dtype)
-    try:
-        found = compare(config, asked.batches, asked.rounds)
-    except StudioError as error:
-        sys.exit(str(error))
-    print(table(found))
-    print(json.dumps(found))
+    told(lambda: compare(config, asked.batches, asked.rounds), table)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import statistics
 import sys
 import time
@@ -25,7 +24,6 @@ import torch
 from transformers import PrinterCallback, TrainerCallback
 
 from irtuning.config import RunConfig
-from irtuning.errors import StudioError
 from irtuning.revisions.corpora import load_corpus
 from irtuning.tuning import callback as callback_module
 from irtuning.tuning.arguments import arguments
@@ -35,6 +33,7 @@ from irtuning.tuning.importance import clip_gradients
 from irtuning.tuning.layers import Snapshot
 from irtuning.tuning.preparing import Prepared, prepare
 from irtuning.tuning.trainer import StepTrainer
+from tests.benchmarks.telling import told
 
 MOST = 1.02
 """The figure to hold: a step that measures takes at most 2 % more than one that does not."""
@@ -295,12 +294,7 @@ def main() -> None:
         use_instruction=chosen.use_instruction or None,
         save_steps=0,
     )
-    try:
-        found = compare(config, chosen.corpus, chosen.blocks, chosen.steps)
-    except StudioError as error:
-        sys.exit(str(error))
-    print(table(found))
-    print(json.dumps(found))
+    found = told(lambda: compare(config, chosen.corpus, chosen.blocks, chosen.steps), table)
     sys.exit(any(middle > MOST for middle, _, _ in found["ratio"].values()))
 
 

@@ -8,8 +8,6 @@ apart. Knows neither quality nor other ways to train.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -20,11 +18,11 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from irtuning.config import RunConfig
-from irtuning.errors import StudioError
 from irtuning.events import Step
 from irtuning.tuning.training import train
 from tests.benchmarks.gpu_watch import COSTLIEST
 from tests.benchmarks.studies import METHODS
+from tests.benchmarks.telling import told
 
 WAYS = {"full": "all layers", "ir": "the paper's rule", "steady": "steady"}
 KINDS: dict[str, tuple[str, ...]] = {
@@ -115,12 +113,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto")
     chosen = parser.parse_args()
     values = {"model_name": chosen.model, "dataset_name": chosen.corpus, "dtype": chosen.dtype, **METHODS[WAYS[chosen.method]]}
-    try:
-        found = profiled(RunConfig(**values), chosen.after, chosen.steps)
-    except StudioError as error:
-        sys.exit(str(error))
-    print(table(found))
-    print(json.dumps(found))
+    told(lambda: profiled(RunConfig(**values), chosen.after, chosen.steps), table)
 
 
 if __name__ == "__main__":
