@@ -29,7 +29,7 @@ from irtuning.tuning.layers import Layer, find_layers, layer_modules
 from irtuning.tuning.lockin import LockInWatch
 from irtuning.tuning.methods import make_policy
 from irtuning.tuning.metrics import score
-from irtuning.tuning.padding import Padding
+from irtuning.tuning.padding import Padding, pays
 from irtuning.tuning.policies import Stack
 from irtuning.tuning.prefix import PATIENCE, PrefixCache
 from irtuning.tuning.preparing import Prepared
@@ -140,11 +140,12 @@ def fit(
     # A choice that stays needs no time to prove that it does.
     stays = config.tuning_method == "fixed" or config.settle_after is not None
     prefix = PrefixCache(model, patience=1 if stays else PATIENCE) if config.cache_prefix else None
-    padding = Padding(model, rows.rows, prepared.tokenizer.pad_token_id, prepared.device.torch_dtype)
+    device, dtype = prepared.device.torch_device, prepared.device.torch_dtype
+    padding = Padding(model, rows.rows, prepared.tokenizer.pad_token_id, dtype) if pays(device, dtype) else None
 
     @contextmanager
     def around(indices: Sequence[int], lengths: Sequence[int]) -> Iterator[None]:
-        with padding.left_out(lengths), prefix.around(indices, lengths) if prefix else nullcontext():
+        with padding.left_out(lengths) if padding else nullcontext(), prefix.around(indices, lengths) if prefix else nullcontext():
             yield
 
     layerwise = LayerwiseCallback(

@@ -21,8 +21,9 @@ from irtuning.tuning.batches import Deal, Rows, collate, micro_batches
 from irtuning.tuning.checkpoints import WEIGHTS
 from irtuning.tuning.device import give_back_memory, out_of_memory
 
-PASS_COSTS = {"cpu": 64}
-"""Device -> what a pass costs beside its tokens, in tokens: measured on a CPU with MiniLM and SmolLM2 (50 to 80)."""
+PASS_COSTS = {("cpu", False): 64, ("cpu", True): 256}
+"""(Device, in bfloat16) -> what a pass costs beside its tokens, in tokens: measured on CPUs with MiniLM and SmolLM2. The faster the
+products, the more tokens could be computed meanwhile."""
 ELSEWHERE = 1024
 """The same where a pass is started kernel by kernel; not measured."""
 TRIM_EVERY = 25
@@ -128,7 +129,7 @@ class StepTrainer(Trainer):
         weight = inputs.pop("share") * inputs.pop("whole") / self._rows_a_step
         total = len(lengths)
         loss = torch.zeros((), device=self.args.device)
-        parts = micro_batches(lengths, self._most_tokens, PASS_COSTS.get(self.args.device.type, ELSEWHERE))
+        parts = micro_batches(lengths, self._most_tokens, PASS_COSTS.get((self.args.device.type, self.args.bf16), ELSEWHERE))
         for place, part in enumerate(parts):
             self._check()
             width = max(lengths[i] for i in part)
