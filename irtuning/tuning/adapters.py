@@ -19,7 +19,6 @@ from irtuning.config import RunConfig
 from irtuning.errors import AdapterError, ModelError
 from irtuning.tuning.bottleneck import BottleneckConfig
 from irtuning.tuning.device import out_of_memory
-from irtuning.tuning.dropping import quicken_dropout
 from irtuning.tuning.fused import fuse_lora
 from irtuning.tuning.layers import layer_modules
 from irtuning.tuning.projections import in_adapter, is_adapted
@@ -79,12 +78,11 @@ def add_adapter(model: nn.Module, config: RunConfig) -> PeftModel:
 
 
 def _ready(model: PeftModel) -> PeftModel:
-    """Adapters and head in float32, whatever the numbers of the frozen model, products in one operation, dropout from few bits."""
+    """Adapters and head in float32, whatever the numbers of the frozen model, products in one operation."""
     for name, parameter in model.named_parameters():
         if _trains(name):
             parameter.data = parameter.data.to(torch.float32)
     fuse_lora(model)
-    quicken_dropout(model)
     return model
 
 

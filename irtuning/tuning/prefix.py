@@ -22,6 +22,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from irtuning.combinations import RESTING
 from irtuning.tuning.checkpoints import PREFIX, folder_of, resumed_from, sync
+from irtuning.tuning.dropping import drops
 from irtuning.tuning.layers import layer_modules
 
 PATIENCE = RESTING
@@ -31,8 +32,6 @@ SHELF = "prefix"
 DRAWS = 2
 """Times a row's states are computed and kept where something drops units out on the way: with one draw, a small corpus is
 learnt by heart."""
-_DROPPING = ("attention_dropout", "activation_dropout", "attn_dropout", "dropout", "drop_prob")
-"""Attributes under which modules of some families hold the share that they drop by a function call."""
 LIMIT_MIB = 2048
 """Most memory for hidden states; rows beyond it are computed anew in every pass."""
 
@@ -245,15 +244,6 @@ class PrefixCache(TrainerCallback):
     def _reserved(self, states: torch.Tensor) -> int:
         """Bytes that a row is given room for: a row without all its draws is computed anew in every pass, so some would be in vain."""
         return self._draws * states.numel() * states.element_size()
-
-
-def drops(modules: Iterable[nn.Module]) -> bool:
-    """Whether any of these modules drops units out while it trains, by a module of torch's or by a call of its own."""
-    return any(
-        (isinstance(module, nn.Dropout) and module.p > 0)
-        or any(isinstance(share := getattr(module, name, None), float) and share > 0 for name in _DROPPING)
-        for module in modules
-    )
 
 
 def _clear(args: TrainingArguments, checkpoints: Path) -> None:

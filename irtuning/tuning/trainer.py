@@ -20,6 +20,7 @@ from irtuning.tuning.adapters import restore_state, trainable_state
 from irtuning.tuning.batches import Deal, Rows, collate, micro_batches
 from irtuning.tuning.checkpoints import WEIGHTS
 from irtuning.tuning.device import give_back_memory, out_of_memory
+from irtuning.tuning.dropping import QuickDropout, drops
 
 PASS_COSTS = {("cpu", False): 64, ("cpu", True): 256}
 """(Device, in bfloat16) -> what a pass costs beside its tokens, in tokens: measured on CPUs with MiniLM and SmolLM2. The faster the
@@ -75,6 +76,7 @@ class StepTrainer(Trainer):
             },
             **kwargs,
         )
+        self._drops_quickly = self.args.device.type == "cpu" and not self.args.activation_checkpointing and drops(model.modules())
 
     def get_train_dataloader(self) -> torch.utils.data.DataLoader:
         """This process's share of each batch; dealt here, so that several processes see the batches that one would."""
@@ -143,7 +145,7 @@ class StepTrainer(Trainer):
                 # Around the backward pass, too: activations may be computed again in it.
                 self._around([indices[i] for i in part], [lengths[i] for i in part]),
             ):
-                with self.compute_loss_context_manager():
+                with self.compute_loss_context_manager(), QuickDropout() if self._drops_quickly else nullcontext():
                     share = model(**micro).loss * (len(part) / total)
                 self.accelerator.backward(share * weight)
             loss += share.detach()

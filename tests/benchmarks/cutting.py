@@ -17,6 +17,7 @@ import torch
 from irtuning.config import RunConfig
 from irtuning.revisions.corpora import load_corpus
 from irtuning.tuning.batches import Row, collate, micro_batches, shuffled
+from irtuning.tuning.dropping import QuickDropout
 from irtuning.tuning.padding import Padding
 from irtuning.tuning.predicting import autocast
 from irtuning.tuning.preparing import Prepared, prepare
@@ -79,7 +80,7 @@ def _passed(
             passes += 1
             inputs = collate([rows[batch[i]] for i in part], prepared.tokenizer.pad_token_id)
             with padding.left_out([lengths[i] for i in part]) if way[2] else nullcontext():
-                with autocast(device, prepared.device.torch_dtype):
+                with autocast(device, prepared.device.torch_dtype), QuickDropout():
                     loss = prepared.model(**{key: value.to(device) for key, value in inputs.items()}).loss
                 (loss * len(part) / len(batch)).backward()
         prepared.model.zero_grad()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from peft.tuners.lora import Linear
-from torch import nn
 
 from irtuning.config import RunConfig
 from irtuning.revisions.corpora import Corpus
@@ -11,11 +10,10 @@ from irtuning.tuning.preparing import Prepared, prepare
 
 
 def prepare_plain(config: RunConfig, corpus: Corpus) -> Prepared:
-    """As `prepare` of a resolved config, with LoRA's product, dropout and attention as the libraries compute them."""
+    """As `prepare` of a resolved config, with LoRA's product and attention as the libraries compute them."""
     prepared = prepare(config, corpus, lambda event: None, lambda: None)
     for module in prepared.model.modules():
-        for plain in (Linear, nn.Dropout):
-            if isinstance(module, plain) and type(module).__module__.startswith("irtuning."):
-                module.__class__ = plain
+        if isinstance(module, Linear):
+            module.__class__ = Linear
     prepared.model.get_base_model().set_attn_implementation("sdpa")
     return prepared

@@ -12,8 +12,9 @@ from transformers import TrainerState, TrainingArguments
 from irtuning.events import RunStarted, Step
 from irtuning.tuning import fitting
 from irtuning.tuning.batches import collate
+from irtuning.tuning.dropping import drops
 from irtuning.tuning.layers import find_layers, layer_modules, train_only
-from irtuning.tuning.prefix import DRAWS, PrefixCache, drops
+from irtuning.tuning.prefix import DRAWS, PrefixCache
 from irtuning.tuning.training import train
 from tests.conftest import FAMILIES, tiny_model, with_adapter
 from tests.tuning.test_training import settings
