@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pkgutil import resolve_name
 
 import pytest
 
@@ -103,6 +104,29 @@ def test_each_way_trains_a_tiny_model_and_tells_its_cost(arm, model_dirs, corpus
     assert 0 <= found["test"]["macro_f1"] <= 1
     assert found["epochs"] == 2.0
     assert found["tokens_per_second"] > 0
+
+
+def test_all_ways_see_the_same_rows_in_the_same_batches(model_dirs, corpus_dir, monkeypatch):
+    seen = []
+    for collator in ("irtuning.tuning.trainer.collate", "tests.benchmarks.arms._Counting.__call__"):
+        module, _, name = collator.rpartition(".")
+        original = getattr(resolve_name(module.replace(".arms.", ".arms:")), name)
+
+        def noting(*args, original=original, **kwargs):
+            rows = next(value for value in args if isinstance(value, list))
+            seen.append({tuple(row["input_ids"]) for row in rows})
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(collator, noting)
+    config = {"model_name": str(model_dirs("bert")), "dataset_name": str(corpus_dir), "batch_size": 8, "num_train_epochs": 2.0,
+              "max_length": 64, "tuning_method": "full", "lora_r": 2}  # fmt: skip
+    found = {}
+    for arm in ("ours", "plain", "reference"):
+        seen.clear()
+        run({"arm": arm, "config": config, "limit": 0})
+        found[arm] = list(seen)
+    assert len(found["ours"]) > 4
+    assert found["ours"] == found["plain"] == found["reference"]
 
 
 def test_studies_name_every_job_once():
