@@ -48,7 +48,9 @@ def main() -> None:
     studio = build_studio()
     blocks = build_ui(studio)
     studio.launcher.start()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a host's way to end the app is Ctrl-C's
+    for number in (signal.SIGINT, signal.SIGTERM):  # the latter is a host's way to end the app
+        if signal.getsignal(number) != signal.SIG_IGN:  # as where a script put it into the background
+            signal.signal(number, end)
     try:
         _, url, _ = serve(blocks)
         print(f"IR-Tuning Studio: {url}")
@@ -57,6 +59,13 @@ def main() -> None:
         studio.launcher.close()
         for line in still_training(studio.store):
             print(line)
+
+
+def end(number: int, frame: Any) -> None:
+    """Ends the app as Ctrl-C does. A second one interrupts nothing: closing takes some seconds at most."""
+    for again in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(again, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def serve(blocks: Blocks) -> tuple[Any, str, Any]:
