@@ -135,12 +135,6 @@ def test_studies_name_every_job_once():
         assert len({driver.key_of(j) for j in jobs}) == len(jobs)
 
 
-def test_what_two_studies_share_is_run_once():
-    keys = {name: {driver.key_of(j) for j in STUDIES[name]("minilm", "corpus", [1])} for name in ("quality", "plain", "speed")}
-    assert keys["quality"] < keys["plain"]
-    assert len(keys["speed"] - keys["plain"]) == 2
-
-
 @pytest.mark.parametrize("family", ["bert", "llama"])
 def test_the_plain_model_has_nothing_of_ours(family, model_dirs, corpus_dir):
     config = RunConfig(model_name=str(model_dirs(family)), dtype="bfloat16").resolve()
