@@ -6,11 +6,19 @@ import json
 from pkgutil import resolve_name
 
 import pytest
+from transformers import DataCollatorWithPadding
 
-from irtuning.config import RunConfig
+from irtuning.config import RunConfig, parse_config
 from irtuning.revisions.corpora import load_corpus
+from irtuning.tuning.adapters import trainable_state
+from irtuning.tuning.arguments import arguments
+from irtuning.tuning.batches import Rows
+from irtuning.tuning.callback import LayerwiseCallback
+from irtuning.tuning.methods import make_policy
+from irtuning.tuning.preparing import prepare
+from irtuning.tuning.trainer import StepTrainer
 from tests.benchmarks import driver
-from tests.benchmarks.arms import run
+from tests.benchmarks.arms import _steps, _trainer, run
 from tests.benchmarks.studies import STUDIES
 from tests.benchmarks.tables import figures, paired, table
 from tests.benchmarks.vanilla import prepare_plain
@@ -127,6 +135,30 @@ def test_all_ways_see_the_same_rows_in_the_same_batches(model_dirs, corpus_dir, 
         found[arm] = list(seen)
     assert len(found["ours"]) > 4
     assert found["ours"] == found["plain"] == found["reference"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clip", [1.0, 0.05])
+def test_a_training_of_ours_is_plain_trainers(model_dirs, corpus_dir, clip):
+    config = parse_config({
+        "model_name": str(model_dirs("llama")), "dataset_name": str(corpus_dir), "dtype": "float32", "tuning_method": "full",
+        "batch_size": 8, "num_train_epochs": 2.0, "learning_rate": 1e-3, "lora_dropout": 0.0, "max_grad_norm": clip,
+    }).resolve()  # fmt: skip
+    corpus = load_corpus(str(corpus_dir))
+    mine, theirs = prepare(config, corpus, lambda event: None, lambda: None), prepare_plain(config, corpus)
+    before = trainable_state(theirs.model)
+    StepTrainer(
+        model=mine.model, args=arguments(config, mine.device, _steps(mine, config)), rows=Rows(mine.rows["train"]),
+        pad_token_id=mine.tokenizer.pad_token_id, most_tokens=60, check=lambda: None,
+        callbacks=[LayerwiseCallback(lambda stack: make_policy(config, stack))],
+    ).train()  # fmt: skip
+    rival = _trainer(theirs, config, 0, DataCollatorWithPadding(theirs.tokenizer))
+    rival.args.max_grad_norm = clip
+    rival.train()
+    assert rival.state.global_step > 8
+    for name, value in trainable_state(theirs.model).items():
+        moved = (value - before[name]).norm()
+        assert (trainable_state(mine.model)[name] - value).norm() <= 0.01 * moved
 
 
 def test_studies_name_every_job_once():
