@@ -9,6 +9,7 @@ import os
 import shlex
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,10 @@ def main() -> None:
         if signal.getsignal(number) != signal.SIG_IGN:  # as where a script put it into the background
             signal.signal(number, end)
     try:
-        _, url, _ = serve(blocks)
-        print(f"IR-Tuning Studio: {url}")
-        blocks.block_thread()
+        with suppress(KeyboardInterrupt):
+            _, url, _ = serve(blocks)
+            print(f"IR-Tuning Studio: {url}")
+            blocks.block_thread()
     finally:
         studio.launcher.close()
         for line in still_training(studio.store):
