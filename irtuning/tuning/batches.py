@@ -6,6 +6,7 @@ Knows neither models nor labels' names.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -49,9 +50,38 @@ class Rows(torch.utils.data.Dataset):
         return [len(row["input_ids"]) for row in self.rows]
 
 
-def collate(rows: Sequence[Row], pad_token_id: int) -> dict[str, torch.Tensor]:
-    """One batch, right-padded to its longest row: input_ids, attention_mask (rows, tokens), labels (rows,)."""
-    width = max(len(row["input_ids"]) for row in rows)
+@dataclass(frozen=True)
+class Grain:
+    """Sizes that passes come in, where one of a size not met before takes longer.
+
+    Attributes:
+        rows: in a pass, a multiple of it where that many are left. tokens: rows are padded to a multiple of it.
+        longest: but not beyond this.
+    """
+
+    rows: int = 1
+    tokens: int = 1
+    longest: int = 2**31
+
+    def up_to(self, lengths: Iterable[int]) -> Grain:
+        """The same, with no row padded beyond the longest of these: a model may have no more positions."""
+        return replace(self, longest=max(lengths, default=1))
+
+    def width(self, length: int) -> int:
+        """What rows are padded to whose longest has so many tokens."""
+        return min(-(-length // self.tokens) * self.tokens, max(length, self.longest))
+
+    def within(self, rows: int) -> int:
+        """How many of so many rows make a pass."""
+        return rows // self.rows * self.rows or rows
+
+
+ANY = Grain()
+
+
+def collate(rows: Sequence[Row], pad_token_id: int, grain: Grain = ANY) -> dict[str, torch.Tensor]:
+    """One batch, right-padded to its longest row or the grain: input_ids, attention_mask (rows, tokens), labels (rows,)."""
+    width = grain.width(max(len(row["input_ids"]) for row in rows))
     fill = {"input_ids": pad_token_id, "attention_mask": 0, "token_type_ids": 0}
     batch = {
         key: torch.tensor([row[key] + [fill[key]] * (width - len(row[key])) for row in rows])
@@ -98,15 +128,16 @@ class Deal(torch.utils.data.Sampler[Share]):
             yield Share(mine or whole[:1], len(mine) * self._ranks / len(whole), len(whole))
 
 
-def micro_batches(lengths: Sequence[int], most_tokens: int, pass_costs: int) -> list[list[int]]:
+def micro_batches(lengths: Sequence[int], most_tokens: int, pass_costs: int, grain: Grain = ANY) -> list[list[int]]:
     """Cuts a batch into the parts that cost least together, rows of similar length in each.
 
-    A part costs its rows times its longest row, and what a pass costs beside its tokens.
+    A part costs its rows times what its longest is padded to, and what a pass costs beside its tokens.
 
     Args:
         lengths: tokens of each row.
         most_tokens: a part holds no more, padding included; one row always fits.
         pass_costs: of one pass, in tokens that could be computed meanwhile; however high, there are no more parts than must be.
+        grain: sizes the parts come in; the last one takes the rows that are left.
 
     Returns:
         Positions in the batch, longest rows first; every position once.
@@ -115,11 +146,12 @@ def micro_batches(lengths: Sequence[int], most_tokens: int, pass_costs: int) -> 
     # Backwards: what the rows from a place on cost at least, and where the first part of them ends.
     costs, ends = [0] * (len(order) + 1), [0] * len(order)
     for start in reversed(range(len(order))):
-        width = lengths[order[start]]
+        width = grain.width(lengths[order[start]])
         furthest = min(len(order), start + max(1, most_tokens // width))
-        costs[start], ends[start] = min(
-            ((end - start) * width + pass_costs + costs[end], -end) for end in range(start + 1, furthest + 1)
-        )
+        possible = {*range(start + grain.rows, furthest + 1, grain.rows)} or {furthest}
+        if furthest == len(order):
+            possible.add(furthest)
+        costs[start], ends[start] = min(((end - start) * width + pass_costs + costs[end], -end) for end in possible)
         ends[start] *= -1
     parts, start = [], 0
     while start < len(order):
@@ -128,12 +160,12 @@ def micro_batches(lengths: Sequence[int], most_tokens: int, pass_costs: int) -> 
     return parts
 
 
-def evaluation_batches(lengths: Sequence[int], rows: int, most_tokens: int) -> list[list[int]]:
+def evaluation_batches(lengths: Sequence[int], rows: int, most_tokens: int, grain: Grain = ANY) -> list[list[int]]:
     """Positions of all rows, longest first, in batches of at most `rows` rows and `most_tokens` padded tokens (one row always fits)."""
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     parts: list[list[int]] = []
-    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if parts and len(parts[-1]) < rows and lengths[parts[-1][0]] * (len(parts[-1]) + 1) <= most_tokens:
-            parts[-1].append(i)
-        else:
-            parts.append([i])
+    while order:
+        count = grain.within(min(rows, max(1, most_tokens // grain.width(lengths[order[0]]))))
+        parts.append(order[:count])
+        del order[:count]
     return parts

@@ -10,11 +10,6 @@ import os
 from dataclasses import asdict, dataclass
 
 import psutil
-
-# oneDNN keeps a compiled kernel for every shape it has met, a thousand by default: batches of ever other lengths would fill
-# gigabytes with them. Read once, when torch first multiplies.
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
-
 import torch
 
 

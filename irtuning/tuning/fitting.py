@@ -29,7 +29,8 @@ from irtuning.tuning.layers import Layer, find_layers, layer_modules
 from irtuning.tuning.lockin import LockInWatch
 from irtuning.tuning.methods import make_policy
 from irtuning.tuning.metrics import score
-from irtuning.tuning.padding import Padding, pays
+from irtuning.tuning.padding import Padding
+from irtuning.tuning.passes import passes_on
 from irtuning.tuning.policies import Stack
 from irtuning.tuning.prefix import PATIENCE, PrefixCache
 from irtuning.tuning.preparing import Prepared
@@ -141,7 +142,8 @@ def fit(
     stays = config.tuning_method == "fixed" or config.settle_after is not None
     prefix = PrefixCache(model, patience=1 if stays else PATIENCE) if config.cache_prefix else None
     device, dtype = prepared.device.torch_device, prepared.device.torch_dtype
-    padding = Padding(model, rows.rows, prepared.tokenizer.pad_token_id, dtype) if pays(device, dtype) else None
+    skips = passes_on(device.type, dtype).skip_padding
+    padding = Padding(model, rows.rows, prepared.tokenizer.pad_token_id, dtype) if skips else None
 
     @contextmanager
     def around(indices: Sequence[int], lengths: Sequence[int]) -> Iterator[None]:

@@ -21,11 +21,6 @@ COARSE = 0.03
 """How far logits may lie apart, as a share of the largest: what products of other shapes round otherwise."""
 
 
-def pays(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether it saves time: a CPU's products in bfloat16 are so fast that taking places out and putting them back costs more."""
-    return device.type != "cpu" or dtype != torch.bfloat16
-
-
 class Padding:
     """Of one model.
 

@@ -12,6 +12,7 @@ from torch import nn
 from irtuning.errors import BREAKS
 from irtuning.tuning.batches import Row, collate, evaluation_batches
 from irtuning.tuning.device import give_back_memory, out_of_memory
+from irtuning.tuning.passes import passes_on
 
 ROWS_AT_ONCE = 32
 
@@ -39,16 +40,18 @@ def predict_logits(
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
+    lengths = [len(row["input_ids"]) for row in rows]
+    grain = passes_on(device.type, dtype).grain.up_to(lengths)
     order: list[int] = []
     parts: list[torch.Tensor] = []
     try:
-        waiting = deque(evaluation_batches([len(row["input_ids"]) for row in rows], ROWS_AT_ONCE, most_tokens))
+        waiting = deque(evaluation_batches(lengths, ROWS_AT_ONCE, most_tokens, grain))
         while waiting:
             check()
             batch = waiting.popleft()
             inputs = {
                 key: value.to(device)
-                for key, value in collate([rows[i] for i in batch], pad_token_id).items()
+                for key, value in collate([rows[i] for i in batch], pad_token_id, grain).items()
                 if key != "labels"
             }
             try:

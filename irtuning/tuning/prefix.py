@@ -198,7 +198,8 @@ class PrefixCache(TrainerCallback):
 
     def _computed(self, places: list[int], args: tuple[Any, ...], inputs: dict[str, Any]) -> list[torch.Tensor]:
         """What arrives at the cut for some of the pass's rows, each of its own length; kept while there is room."""
-        longest = max(self._lengths[i] for i in places)
+        # Cut where some rows alone are computed: a pass over all has a size that was met before.
+        longest = max(self._lengths[i] for i in places) if len(places) < len(self._rows) else None
 
         def part(value: Any) -> Any:
             whole = isinstance(value, torch.Tensor) and value.dim() == 2 and len(value) == len(self._rows)
@@ -234,6 +235,7 @@ class PrefixCache(TrainerCallback):
         if not self._found:
             return None
         found = nn.utils.rnn.pad_sequence(self._found, batch_first=True).to(device=states.device, dtype=states.dtype)
+        found = nn.functional.pad(found, (0, 0, 0, states.shape[1] - found.shape[1]))
         return ((found, *args[1:]), inputs) if args else (args, {**inputs, "hidden_states": found})
 
     def _take(self, row: int, states: torch.Tensor) -> None:

@@ -21,12 +21,8 @@ from irtuning.tuning.batches import Deal, Rows, collate, micro_batches
 from irtuning.tuning.checkpoints import WEIGHTS
 from irtuning.tuning.device import give_back_memory, out_of_memory
 from irtuning.tuning.dropping import QuickDropout, drops
+from irtuning.tuning.passes import passes_on
 
-PASS_COSTS = {("cpu", False): 64, ("cpu", True): 256}
-"""(Device, in bfloat16) -> what a pass costs beside its tokens, in tokens: measured on CPUs with MiniLM and SmolLM2. The faster the
-products, the more tokens could be computed meanwhile."""
-ELSEWHERE = 1024
-"""The same where a pass is started kernel by kernel; not measured."""
 TRIM_EVERY = 25
 """Steps between two times that free memory is given back on a CPU."""
 
@@ -62,13 +58,15 @@ class StepTrainer(Trainer):
         self._most_tokens, self._check, self._around = most_tokens, check, around
         self._remember, self._rewind, self._disregard, self._notify = remember, rewind, disregard, notify
         self._computing = (0, 0)
+        self._passes = passes_on(args.device.type, torch.bfloat16 if args.bf16 else torch.float32)
+        self._grain = self._passes.grain.up_to(rows.lengths)
         super().__init__(
             model=model,
             args=args,
             train_dataset=rows,
             # Lengths travel as plain integers: cutting the batch then costs no synchronisation with the device.
             data_collator=lambda batch: {
-                **collate(batch, pad_token_id),
+                **collate(batch, pad_token_id, self._grain),
                 "lengths": [len(row["input_ids"]) for row in batch],
                 "rows": [row["row"] for row in batch],
                 "share": batch.weight,
@@ -131,10 +129,10 @@ class StepTrainer(Trainer):
         weight = inputs.pop("share") * inputs.pop("whole") / self._rows_a_step
         total = len(lengths)
         loss = torch.zeros((), device=self.args.device)
-        parts = micro_batches(lengths, self._most_tokens, PASS_COSTS.get((self.args.device.type, self.args.bf16), ELSEWHERE))
+        parts = micro_batches(lengths, self._most_tokens, self._passes.price, self._grain)
         for place, part in enumerate(parts):
             self._check()
-            width = max(lengths[i] for i in part)
+            width = self._grain.width(max(lengths[i] for i in part))
             self._computing = (len(part), width)
             micro = {key: value[part] if value.dim() == 1 else value[part, :width] for key, value in inputs.items()}
             micro = self._on_device(micro)

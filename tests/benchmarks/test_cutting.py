@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from irtuning.config import RunConfig
+from irtuning.tuning.batches import Grain
 from tests.benchmarks.cutting import WAYS, compare, cut, table
 
 
@@ -21,9 +22,9 @@ def test_each_way_is_timed_on_a_model(model_dirs, corpus_dir):
         model_name=str(model_dirs("llama")), dataset_name=str(corpus_dir), batch_size=8, lora_r=2, lora_dropout=0.0, tuning_method="full"
     )
     found = compare(config, batches=2, rounds=1)
-    assert [(way["batches"], way["price"], way["left_out"]) for way in found] == WAYS
+    assert [(way["batches"], way["price"], way["left_out"], Grain(*way["grain"])) for way in found] == WAYS
     assert found[0]["ratio"] == 1.0
-    assert all(way["seconds"] > 0 for way in found)
+    assert all(way["seconds"] > 0 and way["first"] > 0 for way in found)
     dear, cheap = (next(w for w in found if w["batches"] == "random" and w["price"] == price) for price in (1024, 16))
     assert dear["parts"] == 1 <= cheap["parts"]
     assert table(found).count("\n") == len(WAYS)

@@ -3,9 +3,10 @@ from functools import cache
 from hypothesis import given
 from hypothesis import strategies as st
 
-from irtuning.tuning.batches import Deal, collate, evaluation_batches, micro_batches, shuffled
+from irtuning.tuning.batches import ANY, Deal, Grain, collate, evaluation_batches, micro_batches, shuffled
 
 LENGTHS = st.lists(st.integers(1, 200), min_size=1, max_size=120)
+GRAINS = st.builds(Grain, rows=st.integers(1, 5), tokens=st.integers(1, 16))
 
 
 @given(st.integers(1, 200), st.integers(0, 5), st.integers(0, 3))
@@ -27,27 +28,29 @@ def test_batches_hold_rows_of_all_lengths_and_epochs_differ():
     assert [list(share) for share in deal] != first
 
 
-@given(LENGTHS, st.integers(1, 400), st.integers(0, 2000))
-def test_micro_batches_hold_every_row_once_below_the_cap(lengths, cap, pass_costs):
-    parts = micro_batches(lengths, cap, pass_costs)
+@given(LENGTHS, st.integers(1, 400), st.integers(0, 2000), GRAINS)
+def test_micro_batches_hold_every_row_once_below_the_cap(lengths, cap, pass_costs, grain):
+    parts = micro_batches(lengths, cap, pass_costs, grain)
     assert sorted(i for part in parts for i in part) == list(range(len(lengths)))
     for part in parts:
-        assert len(part) == 1 or max(lengths[i] for i in part) * len(part) <= cap
+        assert len(part) == 1 or grain.width(max(lengths[i] for i in part)) * len(part) <= cap
 
 
-@given(st.lists(st.integers(1, 60), min_size=1, max_size=9), st.integers(60, 400), st.integers(0, 100))
-def test_no_other_cut_costs_less(lengths, cap, pass_costs):
-    rows = sorted(lengths, reverse=True)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=9), st.integers(60, 400), st.integers(0, 100), GRAINS)
+def test_no_other_cut_costs_less(lengths, cap, pass_costs, grain):
+    rows = [grain.width(length) for length in sorted(lengths, reverse=True)]
 
     @cache
     def least(start):
         if start == len(rows):
             return 0
-        parts = [(end, (end - start) * rows[start]) for end in range(start + 1, len(rows) + 1)]
-        return min(tokens + pass_costs + least(end) for end, tokens in parts if tokens <= cap)
+        fitting = [end for end in range(start + 1, len(rows) + 1) if end == start + 1 or (end - start) * rows[start] <= cap]
+        whole = [end for end in fitting if (end - start) % grain.rows == 0]
+        rest = [len(rows)] if len(rows) in fitting else []
+        return min((end - start) * rows[start] + pass_costs + least(end) for end in {*whole, *rest} or {max(fitting)})
 
-    parts = micro_batches(lengths, cap, pass_costs)
-    assert sum(max(lengths[i] for i in part) * len(part) + pass_costs for part in parts) == least(0)
+    parts = micro_batches(lengths, cap, pass_costs, grain)
+    assert sum(grain.width(max(lengths[i] for i in part)) * len(part) + pass_costs for part in parts) == least(0)
 
 
 def test_micro_batches_by_hand():
@@ -60,21 +63,47 @@ def test_micro_batches_by_hand():
     assert micro_batches(lengths, 60, 100) == [[1], [3], [2, 0]]
 
 
-@given(LENGTHS)
-def test_evaluation_batches_are_bounded_in_rows(lengths):
-    parts = evaluation_batches(lengths, 5, 300)
+def test_parts_come_in_the_sizes_of_a_grain():
+    lengths = [9, 50, 12, 40, 8, 16, 33]
+    # Sorted 50, 40, 33, 16, 12, 9, 8; padded to eights 56, 40, 40, 16, 16, 16, 8. The last part takes what is left.
+    assert micro_batches(lengths, 1000, 5, Grain(rows=2, tokens=8)) == [[1, 3], [6, 5], [2, 0], [4]]
+    assert micro_batches(lengths, 1000, 5, Grain(rows=4, tokens=8)) == [[1, 3, 6, 5], [2, 0, 4]]
+    # No more than one of the longest fits; of the rest four at once do, but then not four of them are left.
+    assert micro_batches(lengths, 100, 5, Grain(rows=4, tokens=8)) == [[1], [3, 6], [5, 2, 0, 4]]
+
+
+def test_rows_are_padded_to_a_grain_but_never_beyond_the_longest_of_all():
+    grain = Grain(tokens=8)
+    assert [grain.width(n) for n in (1, 8, 9, 50)] == [8, 8, 16, 56]
+    assert [grain.up_to([3, 50]).width(n) for n in (1, 9, 48, 49, 50)] == [8, 16, 48, 50, 50]
+    assert ANY.width(13) == 13
+
+
+@given(LENGTHS, GRAINS)
+def test_evaluation_batches_are_bounded_and_hold_every_row_once(lengths, grain):
+    parts = evaluation_batches(lengths, 5, 300, grain)
     assert sorted(i for part in parts for i in part) == list(range(len(lengths)))
-    assert all(len(part) <= 5 for part in parts)
+    for part in parts:
+        assert len(part) <= 5
+        assert len(part) == 1 or grain.width(max(lengths[i] for i in part)) * len(part) <= 300
+
+
+def test_evaluation_batches_by_hand():
+    lengths = [9, 50, 12, 40, 8, 16, 33]
+    assert evaluation_batches(lengths, 5, 300) == [[1, 3, 6, 5, 2], [0, 4]]
+    assert evaluation_batches(lengths, 5, 300, Grain(rows=4, tokens=8)) == [[1, 3, 6, 5], [2, 0, 4]]
+    assert evaluation_batches(lengths, 5, 100, Grain(rows=4, tokens=8)) == [[1], [3, 6], [5, 2, 0, 4]]
 
 
 def test_collate_pads_on_the_right():
-    batch = collate(
-        [
-            {"input_ids": [1, 2], "attention_mask": [1, 1], "labels": 3},
-            {"input_ids": [7], "attention_mask": [1], "labels": 0},
-        ],
-        pad_token_id=9,
-    )
+    rows = [
+        {"input_ids": [1, 2], "attention_mask": [1, 1], "labels": 3},
+        {"input_ids": [7], "attention_mask": [1], "labels": 0},
+    ]
+    batch = collate(rows, pad_token_id=9)
+    wider = collate(rows, 9, Grain(tokens=4))
+    assert wider["input_ids"].tolist() == [[1, 2, 9, 9], [7, 9, 9, 9]]
+    assert wider["attention_mask"].tolist() == [[1, 1, 0, 0], [1, 0, 0, 0]]
     assert batch["input_ids"].tolist() == [[1, 2], [7, 9]]
     assert batch["attention_mask"].tolist() == [[1, 1], [1, 0]]
     assert batch["labels"].tolist() == [3, 0]

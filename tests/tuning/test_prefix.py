@@ -11,7 +11,7 @@ from transformers import TrainerState, TrainingArguments
 
 from irtuning.events import RunStarted, Step
 from irtuning.tuning import fitting
-from irtuning.tuning.batches import collate
+from irtuning.tuning.batches import ANY, Grain, collate
 from irtuning.tuning.dropping import drops
 from irtuning.tuning.layers import find_layers, layer_modules, train_only
 from irtuning.tuning.prefix import DRAWS, PrefixCache
@@ -55,8 +55,10 @@ def gradients(model):
     return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("family", list(FAMILIES))
-def test_cached_rows_give_the_same_loss_and_gradients_without_the_lower_layers(family):
+@pytest.mark.parametrize(
+    ("family", "grain"), [*((family, ANY) for family in FAMILIES), ("llama", Grain(tokens=16)), ("bert", Grain(tokens=16))]
+)
+def test_cached_rows_give_the_same_loss_and_gradients_without_the_lower_layers(family, grain):
     model = with_adapter(tiny_model(family))
     cache = PrefixCache(model, patience=1)
     still(model)
@@ -68,7 +70,7 @@ def test_cached_rows_give_the_same_loss_and_gradients_without_the_lower_layers(f
         model.zero_grad()
         before = list(calls)
         with cache.around(places, [len(r["input_ids"]) for r in rows]):
-            loss = model(**collate(rows, 0)).loss
+            loss = model(**collate(rows, 0, grain)).loss
             loss.backward()
         return loss.detach(), gradients(model), [b > a for a, b in zip(before, calls, strict=True)]
 
