@@ -140,10 +140,11 @@ def fit(
 
     # A choice that stays needs no time to prove that it does.
     stays = config.tuning_method == "fixed" or config.settle_after is not None
-    prefix = PrefixCache(model, patience=1 if stays else PATIENCE) if config.cache_prefix else None
     device, dtype = prepared.device.torch_device, prepared.device.torch_dtype
-    skips = passes_on(device.type, dtype).skip_padding
-    padding = Padding(model, rows.rows, prepared.tokenizer.pad_token_id, dtype) if skips else None
+    passes = passes_on(device.type, dtype)
+    grain = passes.grain.up_to(rows.lengths)
+    prefix = PrefixCache(model, patience=1 if stays else PATIENCE, grain=grain) if config.cache_prefix else None
+    padding = Padding(model, rows.rows, prepared.tokenizer.pad_token_id, dtype) if passes.skip_padding else None
 
     @contextmanager
     def around(indices: Sequence[int], lengths: Sequence[int]) -> Iterator[None]:

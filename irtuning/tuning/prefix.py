@@ -21,6 +21,7 @@ from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from irtuning.combinations import RESTING
+from irtuning.tuning.batches import ANY, Grain
 from irtuning.tuning.checkpoints import PREFIX, folder_of, resumed_from, sync
 from irtuning.tuning.dropping import drops
 from irtuning.tuning.layers import layer_modules
@@ -47,16 +48,17 @@ class PrefixCache(TrainerCallback):
     Args:
         model: the model that trains, peft's or transformers' own. limit_mib: most memory for states.
         draws: states that a row has where something drops units out below the cut, at least 1.
+        grain: sizes that passes come in.
     """
 
     def __init__(
-        self, model: nn.Module, *, patience: int = PATIENCE, limit_mib: int = LIMIT_MIB, draws: int = DRAWS
+        self, model: nn.Module, *, patience: int = PATIENCE, limit_mib: int = LIMIT_MIB, draws: int = DRAWS, grain: Grain = ANY
     ) -> None:
         _, self._layers = layer_modules(model)
         whole = model.get_base_model() if hasattr(model, "get_base_model") else model
         # The part that head and adapters' wrappers call as a module: hooks of its own see every pass.
         self._body = getattr(whole, whole.base_model_prefix, whole)
-        self._most = draws
+        self._most, self._grain = draws, grain
         self._lowest: deque[int] = deque(maxlen=patience)
         self._limit = limit_mib * 2**20
         self._hooks: list[Any] = []
@@ -79,7 +81,7 @@ class PrefixCache(TrainerCallback):
 
     @contextmanager
     def around(self, rows: Sequence[int], lengths: Sequence[int]) -> Iterator[None]:
-        """Around one forward and backward pass over these rows, right-padded to the longest."""
+        """Around one forward and backward pass over these rows, padded on the right."""
         if not self.cut:
             yield
             return
@@ -198,12 +200,14 @@ class PrefixCache(TrainerCallback):
 
     def _computed(self, places: list[int], args: tuple[Any, ...], inputs: dict[str, Any]) -> list[torch.Tensor]:
         """What arrives at the cut for some of the pass's rows, each of its own length; kept while there is room."""
-        # Cut where some rows alone are computed: a pass over all has a size that was met before.
-        longest = max(self._lengths[i] for i in places) if len(places) < len(self._rows) else None
+        longest = self._grain.width(max(self._lengths[i] for i in places))
+        # Others come along to fill up the grain; what they give is not looked at.
+        others = [i for i in range(len(self._rows)) if i not in places]
+        along = [*places, *others[: -len(places) % self._grain.rows]]
 
         def part(value: Any) -> Any:
             whole = isinstance(value, torch.Tensor) and value.dim() == 2 and len(value) == len(self._rows)
-            return value[places, :longest] if whole else value
+            return value[along, :longest] if whole else value
 
         self._arrived = []
         self._resting(self._layers[self.cut :], True)

@@ -56,11 +56,11 @@ def gradients(model):
 
 
 @pytest.mark.parametrize(
-    ("family", "grain"), [*((family, ANY) for family in FAMILIES), ("llama", Grain(tokens=16)), ("bert", Grain(tokens=16))]
+    ("family", "grain"), [*((family, ANY) for family in FAMILIES), ("llama", Grain(3, 16)), ("bert", Grain(4, 16))]
 )
 def test_cached_rows_give_the_same_loss_and_gradients_without_the_lower_layers(family, grain):
     model = with_adapter(tiny_model(family))
-    cache = PrefixCache(model, patience=1)
+    cache = PrefixCache(model, patience=1, grain=grain)
     still(model)
     calls = counted(model)
     train_only(find_layers(model), [2, 3])
@@ -88,6 +88,20 @@ def test_cached_rows_give_the_same_loss_and_gradients_without_the_lower_layers(f
         for name, gradient in expected.items():
             torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-3)
     assert all("forward" not in vars(layer) for layer in layer_modules(model)[1])
+
+
+def test_rows_that_are_computed_alone_come_in_the_sizes_of_a_grain():
+    model = still(with_adapter(tiny_model("llama")))
+    cache = PrefixCache(model, patience=1, grain=Grain(rows=3, tokens=4))
+    cache.take_choice(2)
+    sizes = []
+    layer_modules(model)[1][0].register_forward_pre_hook(lambda layer, args: sizes.append(tuple(args[0].shape[:2])))
+    lengths = [len(row["input_ids"]) for row in ROWS]
+    for places in ([3], [0, 1, 2, 3]):
+        with cache.around(places, [lengths[i] for i in places]):
+            model(**collate([ROWS[i] for i in places], 0, Grain(tokens=4)))
+    # One row alone; then three that are not known, of 5, 9 and 7 tokens. The second of each is the pass itself.
+    assert sizes == [(1, 4), (1, 4), (3, 12), (4, 12)]
 
 
 def test_the_cut_waits_and_falls_when_a_lower_layer_trains():
