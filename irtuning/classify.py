@@ -148,7 +148,11 @@ class Classifier:
         rows, cut = self._tokenise(pairs)
         with _in_memory():
             logits = predict_logits(
-                self._model, rows, pad_token_id=self._tokenizer.pad_token_id, dtype=self._device.torch_dtype
+                self._model,
+                rows,
+                pad_token_id=self._tokenizer.pad_token_id,
+                dtype=self._device.torch_dtype,
+                longest=self._encoding.max_length,
             )
         return logits, cut
 
@@ -160,7 +164,11 @@ class Classifier:
         rows, _ = self._tokenise(pairs)
         with _in_memory():
             return logits_without_layers(
-                self._model, rows, pad_token_id=self._tokenizer.pad_token_id, dtype=self._device.torch_dtype
+                self._model,
+                rows,
+                pad_token_id=self._tokenizer.pad_token_id,
+                dtype=self._device.torch_dtype,
+                longest=self._encoding.max_length,
             )
 
     def _tokenise(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[Row], list[bool]]:

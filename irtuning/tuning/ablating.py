@@ -43,11 +43,13 @@ def logits_without_layers(
     *,
     pad_token_id: int,
     dtype: torch.dtype,
+    longest: int,
     check: Callable[[], None] = lambda: None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logits with everything on, shape (rows, labels), and with each layer's adapter off, shape (layers, rows, labels); float32.
 
     Args:
+        longest: tokens that no row has more of.
         check: called before each batch; may raise to stop.
 
     Raises:
@@ -58,7 +60,7 @@ def logits_without_layers(
         raise AdapterError("No layer of this model has an adapter.", "Choose an adapter that a run has saved.")
 
     def predict() -> np.ndarray:
-        return predict_logits(model, rows, pad_token_id=pad_token_id, dtype=dtype, check=check)
+        return predict_logits(model, rows, pad_token_id=pad_token_id, dtype=dtype, longest=longest, check=check)
 
     whole = predict()
     without = np.empty((len(layers), *whole.shape), dtype=whole.dtype)

@@ -6,7 +6,7 @@ Knows neither models nor labels' names.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -55,17 +55,13 @@ class Grain:
     """Sizes that passes come in, where one of a size not met before takes longer.
 
     Attributes:
-        rows: in a pass, a multiple of it where that many are left. tokens: rows are padded to a multiple of it.
+        rows: a pass has a multiple of it, unless fewer are left or fit. tokens: rows are padded to a multiple of it.
         longest: but not beyond this.
     """
 
     rows: int = 1
     tokens: int = 1
     longest: int = 2**31
-
-    def up_to(self, lengths: Iterable[int]) -> Grain:
-        """The same, with no row padded beyond the longest of these: a model may have no more positions."""
-        return replace(self, longest=max(lengths, default=1))
 
     def width(self, length: int) -> int:
         """What rows are padded to whose longest has so many tokens."""
@@ -128,16 +124,16 @@ class Deal(torch.utils.data.Sampler[Share]):
             yield Share(mine or whole[:1], len(mine) * self._ranks / len(whole), len(whole))
 
 
-def micro_batches(lengths: Sequence[int], most_tokens: int, pass_costs: int, grain: Grain = ANY) -> list[list[int]]:
+def micro_batches(lengths: Sequence[int], most_tokens: int, price: int, grain: Grain = ANY) -> list[list[int]]:
     """Cuts a batch into the parts that cost least together, rows of similar length in each.
 
-    A part costs its rows times what its longest is padded to, and what a pass costs beside its tokens.
+    A part costs its rows times what its longest is padded to, and the price of a pass.
 
     Args:
         lengths: tokens of each row.
         most_tokens: a part holds no more, padding included; one row always fits.
-        pass_costs: of one pass, in tokens that could be computed meanwhile; however high, there are no more parts than must be.
-        grain: sizes the parts come in; the last one takes the rows that are left.
+        price: of one pass, in tokens that could be computed meanwhile; however high, there are no more parts than must be.
+        grain: sizes the parts come in.
 
     Returns:
         Positions in the batch, longest rows first; every position once.
@@ -151,7 +147,7 @@ def micro_batches(lengths: Sequence[int], most_tokens: int, pass_costs: int, gra
         possible = {*range(start + grain.rows, furthest + 1, grain.rows)} or {furthest}
         if furthest == len(order):
             possible.add(furthest)
-        costs[start], ends[start] = min(((end - start) * width + pass_costs + costs[end], -end) for end in possible)
+        costs[start], ends[start] = min(((end - start) * width + price + costs[end], -end) for end in possible)
         ends[start] *= -1
     parts, start = [], 0
     while start < len(order):

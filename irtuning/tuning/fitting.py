@@ -141,9 +141,8 @@ def fit(
     # A choice that stays needs no time to prove that it does.
     stays = config.tuning_method == "fixed" or config.settle_after is not None
     device, dtype = prepared.device.torch_device, prepared.device.torch_dtype
-    passes = passes_on(device.type, dtype)
-    grain = passes.grain.up_to(rows.lengths)
-    prefix = PrefixCache(model, patience=1 if stays else PATIENCE, grain=grain) if config.cache_prefix else None
+    passes = passes_on(device.type, dtype, prepared.encoding.max_length)
+    prefix = PrefixCache(model, patience=1 if stays else PATIENCE, grain=passes.grain) if config.cache_prefix else None
     padding = Padding(model, rows.rows, prepared.tokenizer.pad_token_id, dtype) if passes.skip_padding else None
 
     @contextmanager
@@ -168,6 +167,7 @@ def fit(
         rows=rows,
         pad_token_id=prepared.tokenizer.pad_token_id,
         most_tokens=config.tokens_per_micro_batch,
+        passes=passes,
         check=check_here,
         around=around,
         remember=layerwise.remember,

@@ -37,7 +37,7 @@ class Padding:
 
     @contextmanager
     def left_out(self, lengths: Sequence[int]) -> Iterator[None]:
-        """While it stands, passes over a batch of rows so long, padded on the right to the longest, compute no padding."""
+        """While it stands, passes over rows so long, padded on the right to the longest and no wider, compute no padding."""
         width = max(lengths)
         if not self.is_left_out or width * len(lengths) == sum(lengths):
             yield

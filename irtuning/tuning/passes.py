@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -15,12 +15,17 @@ class Passes:
 
     Attributes:
         price: what a pass costs beside its tokens, in tokens that could be computed meanwhile.
-        grain: sizes they come in. skip_padding: whether leaving padding out of products saves time.
+        grain: sizes they come in. skip_padding: whether leaving padding out of products saves time; not with a grain, whose passes
+            are wider than their longest row.
     """
 
     price: int
     grain: Grain
     skip_padding: bool
+
+    def __post_init__(self) -> None:
+        if self.skip_padding and (self.grain.rows, self.grain.tokens) != (1, 1):
+            raise ValueError("Padding cannot be left out of passes that come in a grain.")
 
 
 MEASURED = {
@@ -34,6 +39,11 @@ ELSEWHERE = Passes(1024, ANY, skip_padding=True)
 """Where a pass is started kernel by kernel; not measured."""
 
 
-def passes_on(device: str, dtype: torch.dtype) -> Passes:
-    """Of a device by its type."""
-    return MEASURED.get((device, dtype), ELSEWHERE)
+def passes_on(device: str, dtype: torch.dtype, longest: int) -> Passes:
+    """Of a device by its type.
+
+    Args:
+        longest: tokens that no row has more of; nor is any padded beyond it, as a model may have no more positions.
+    """
+    known = MEASURED.get((device, dtype), ELSEWHERE)
+    return replace(known, grain=replace(known.grain, longest=longest))

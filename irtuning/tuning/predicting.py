@@ -29,19 +29,21 @@ def predict_logits(
     *,
     pad_token_id: int,
     dtype: torch.dtype,
+    longest: int,
     most_tokens: int = 4096,
     check: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
     """Logits in float32, shape (rows, labels), in the order of `rows`. A batch for which the memory does not do is halved.
 
     Args:
+        longest: tokens that no row has more of.
         check: called before each batch; may raise to stop.
     """
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     lengths = [len(row["input_ids"]) for row in rows]
-    grain = passes_on(device.type, dtype).grain.up_to(lengths)
+    grain = passes_on(device.type, dtype, longest).grain
     order: list[int] = []
     parts: list[torch.Tensor] = []
     try:

@@ -52,6 +52,7 @@ class Prepared:
             self.rows[part],
             pad_token_id=self.tokenizer.pad_token_id,
             dtype=self.device.torch_dtype,
+            longest=self.encoding.max_length,
             check=check,
         )
         return softmax(logits)

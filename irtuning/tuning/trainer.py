@@ -21,7 +21,7 @@ from irtuning.tuning.batches import Deal, Rows, collate, micro_batches
 from irtuning.tuning.checkpoints import WEIGHTS
 from irtuning.tuning.device import give_back_memory, out_of_memory
 from irtuning.tuning.dropping import QuickDropout, drops
-from irtuning.tuning.passes import passes_on
+from irtuning.tuning.passes import Passes
 
 TRIM_EVERY = 25
 """Steps between two times that free memory is given back on a CPU."""
@@ -32,6 +32,7 @@ class StepTrainer(Trainer):
 
     Args:
         most_tokens: cap on padded tokens in one forward pass; the step stays that of the whole batch.
+        passes: what passes cost here, by which batches are cut.
         check: called before each micro-batch; may raise to end the training with the unfinished step dropped.
         around: what each forward and backward pass runs in, told the rows' indices and lengths.
         remember, rewind: take and restore what others counted of a batch, for one that is computed again.
@@ -47,6 +48,7 @@ class StepTrainer(Trainer):
         rows: Rows,
         pad_token_id: int,
         most_tokens: int,
+        passes: Passes,
         check: Callable[[], None],
         around: Callable[[Sequence[int], Sequence[int]], AbstractContextManager[None]] = lambda rows, lengths: nullcontext(),
         remember: Callable[[], Any] = lambda: None,
@@ -58,8 +60,7 @@ class StepTrainer(Trainer):
         self._most_tokens, self._check, self._around = most_tokens, check, around
         self._remember, self._rewind, self._disregard, self._notify = remember, rewind, disregard, notify
         self._computing = (0, 0)
-        self._passes = passes_on(args.device.type, torch.bfloat16 if args.bf16 else torch.float32)
-        self._grain = self._passes.grain.up_to(rows.lengths)
+        self._price, self._grain = passes.price, passes.grain
         super().__init__(
             model=model,
             args=args,
@@ -129,7 +130,7 @@ class StepTrainer(Trainer):
         weight = inputs.pop("share") * inputs.pop("whole") / self._rows_a_step
         total = len(lengths)
         loss = torch.zeros((), device=self.args.device)
-        parts = micro_batches(lengths, self._most_tokens, self._passes.price, self._grain)
+        parts = micro_batches(lengths, self._most_tokens, self._price, self._grain)
         for place, part in enumerate(parts):
             self._check()
             width = self._grain.width(max(lengths[i] for i in part))

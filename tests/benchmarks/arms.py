@@ -234,9 +234,14 @@ ARMS: dict[str, Callable[[RunConfig, int], dict[str, Any]]] = {"ours": ours, "pl
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
-    """One job: {"arm", "config" (RunConfig fields), "limit" (steps, 0: all)}; what it gave, with peak resident memory."""
+    """One job: {"arm", "config" (RunConfig fields), "limit" (steps, 0: all)}; what it gave, with peak resident memory.
+
+    With "in_turns", all its seconds are those in which it computed, on one thread.
+    """
     if threads := job.get("threads"):
         torch.set_num_threads(threads)
+    if job.get("in_turns"):
+        time.perf_counter = time.process_time
     config = parse_config(job["config"]).resolve()
     found = ARMS[job["arm"]](config, job.get("limit", 0))
     return {**found, "epochs": config.num_train_epochs, "peak_memory_mib": peak_memory_mib("cpu")}

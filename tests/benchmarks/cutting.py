@@ -2,7 +2,8 @@
 
 The same rows forwards and backwards in batches of similar length and in random ones, in parts cut for several prices of a pass, with
 padding computed and left out, in sizes as they come and in those of a grain. The ways take turns; of each the shortest round counts,
-in which all sizes were met before; beside it stands the first, in which only the ways above it may have met them. Knows no training loop.
+in which sizes were met before, as many as oneDNN keeps kernels of; beside it stands the first, in which only the ways above it may
+have met them. Knows no training loop.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,13 +22,14 @@ from irtuning.revisions.corpora import load_corpus
 from irtuning.tuning.batches import ANY, Grain, Row, collate, micro_batches, shuffled
 from irtuning.tuning.dropping import QuickDropout
 from irtuning.tuning.padding import Padding
+from irtuning.tuning.passes import passes_on
 from irtuning.tuning.predicting import autocast
 from irtuning.tuning.preparing import Prepared, prepare
 from tests.benchmarks.telling import told
 
 PRICES = (16, 32, 64, 128, 256, 1024)
 """What a pass may cost beside its tokens, in tokens."""
-GRAIN = Grain(rows=4, tokens=8)
+GRAIN = passes_on("cpu", torch.bfloat16, 2**31).grain
 Way = tuple[str, int, bool, Grain]
 """(batches, price of a pass, padding is left out, sizes of passes)."""
 WAYS: list[Way] = [
@@ -82,7 +85,7 @@ def _passed(
 ) -> tuple[float, list[tuple[int, int]]]:
     """Seconds, and (rows, places) of each pass."""
     sizes, device = [], prepared.device.torch_device
-    grain = way[3].up_to(len(row["input_ids"]) for row in rows)
+    grain = replace(way[3], longest=prepared.encoding.max_length)
     began = _now(device)
     for batch in batches:
         lengths = [len(rows[i]["input_ids"]) for i in batch]

@@ -2,7 +2,8 @@
 
 `python -m tests.benchmarks.driver STUDY CORPUS [--model NAME] [--seeds 1,2,3] [--results FILE]` runs what is missing and
 prints the table, then one JSON line with the same figures and ratios and all runs; `--show` only prints. Drivers with other seeds may
-share the file. Studies are plain data in `studies.py`.
+share the file. With `--turns` the methods of a seed run at the same time, one core each in turns, and their seconds are those they
+computed: where a machine's speed drifts, only so can they be compared. Studies are plain data in `studies.py`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.studies import STUDIES, Job
 from tests.benchmarks.tables import figures, table
+from tests.benchmarks.turns import take_turns
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -65,6 +68,27 @@ def run_missing(jobs: list[Job], path: Path, start: Any = None) -> dict[str, dic
     return {key_of(job): known[key_of(job)] for job in jobs}
 
 
+def run_in_turns(jobs: list[Job], path: Path, seconds: float) -> dict[str, dict[str, Any]]:
+    """As `run_missing`, the missing jobs of each seed side by side, one at a time for so many seconds."""
+    for seed in dict.fromkeys(job["config"].get("seed") for job in jobs):
+        known = read(path)
+        missing = [job for job in jobs if job["config"].get("seed") == seed and key_of(job) not in known]
+        print(f"seed {seed}: {', '.join(job['name'] for job in missing) or 'nothing is missing'}", file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            files = [(Path(folder, f"{i}.out"), Path(folder, f"{i}.err")) for i in range(len(missing))]
+            processes = []
+            for job, (out, err) in zip(missing, files, strict=True):
+                with out.open("w") as told, err.open("w") as said:
+                    processes.append(subprocess.Popen(_command(job), cwd=ROOT, env=_environment(), stdout=told, stderr=said))
+            take_turns(processes, seconds)
+            given = {
+                key_of(job): _given(job, process.returncode, out.read_text(), err.read_text())
+                for job, process, (out, err) in zip(missing, processes, files, strict=True)
+            }
+        run_missing(missing, path, lambda job, given=given: given[key_of(job)])
+    return run_missing(jobs, path)
+
+
 def _each_once(jobs: list[Job]) -> list[Job]:
     """Of jobs that are alike but for their names the last, as where two differ in the numbers alone and all take the same."""
     return list({key_of({**job, "name": ""}): job for job in jobs}.values())
@@ -76,17 +100,22 @@ def _without_paths(job: Job) -> Job:
 
 
 def _in_own_process(job: Job) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.arms", json.dumps(job)],
-        cwd=ROOT,
-        env={**os.environ, "TOKENIZERS_PARALLELISM": "false"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"{job['name']} broke:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    done = subprocess.run(_command(job), cwd=ROOT, env=_environment(), capture_output=True, text=True, check=False)
+    return _given(job, done.returncode, done.stdout, done.stderr)
+
+
+def _command(job: Job) -> list[str]:
+    return [sys.executable, "-m", "tests.benchmarks.arms", json.dumps(job)]
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "TOKENIZERS_PARALLELISM": "false"}
+
+
+def _given(job: Job, status: int, out: str, err: str) -> dict[str, Any]:
+    if status:
+        raise SystemExit(f"{job['name']} broke:\n{err[-2000:]}")
+    return json.loads(out.splitlines()[-1])
 
 
 def main() -> None:
@@ -99,18 +128,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--dtype", help="numbers of every run, where the machine's own choice is not wanted")
     parser.add_argument("--results", type=Path, default=ROOT / "tests" / "benchmarks" / "results.jsonl")
+    parser.add_argument("--turns", type=float, default=0.0, metavar="SECONDS", help="length of a turn, one core each")
     parser.add_argument("--show", action="store_true")
     chosen = parser.parse_args()
     jobs = STUDIES[chosen.study](chosen.model, chosen.corpus, [int(s) for s in chosen.seeds.split(",")])
     if chosen.threads:
         jobs = [{**job, "threads": chosen.threads} for job in jobs]
+    if chosen.turns:
+        jobs = [{**job, "threads": 1, "in_turns": True} for job in jobs]
     if chosen.dtype:
         jobs = _each_once([{**job, "config": {**job["config"], "dtype": chosen.dtype}} for job in jobs])
     if chosen.show:
         known = read(chosen.results)
         found = {key: known[key] for key in map(key_of, jobs) if key in known}
     else:
-        found = run_missing(jobs, chosen.results)
+        found = run_in_turns(jobs, chosen.results, chosen.turns) if chosen.turns else run_missing(jobs, chosen.results)
     rows = list(found.values())
     methods = figures(rows)
     print(table(methods))

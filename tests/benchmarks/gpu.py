@@ -29,6 +29,7 @@ from irtuning.tuning.batches import Row, Rows
 from irtuning.tuning.callback import LayerwiseCallback
 from irtuning.tuning.device import Device, choose_device, out_of_memory
 from irtuning.tuning.methods import make_policy
+from irtuning.tuning.passes import passes_on
 from irtuning.tuning.prefix import PATIENCE, PrefixCache
 from irtuning.tuning.quantised import installed
 from irtuning.tuning.trainer import StepTrainer
@@ -98,8 +99,9 @@ def run_method(method: str, shape: Shape, rows: list[Row], device: Device, chose
     if bits := {"full-8bit": 8, "full-4bit": 4}.get(method):
         quantise(model, bits, device.torch_dtype)
     model = add_adapter(model, config)
-    prefix = PrefixCache(model) if config.cache_prefix else None
-    watch = Watch(device.device, chosen.warmup, last, prefix)
+    passes = passes_on(device.device, device.torch_dtype, max(len(row["input_ids"]) for row in rows))
+    prefix = PrefixCache(model, grain=passes.grain) if config.cache_prefix else None
+    watch = Watch(device.device, chosen.warmup, last, prefix, passes.grain)
     notices: list[str] = []
     layerwise = LayerwiseCallback(
         lambda stack: make_policy(config, stack),
@@ -113,6 +115,7 @@ def run_method(method: str, shape: Shape, rows: list[Row], device: Device, chose
         rows=Rows(rows),
         pad_token_id=PAD,
         most_tokens=config.tokens_per_micro_batch,
+        passes=passes,
         check=lambda: None,
         around=watch.around,
         remember=layerwise.remember,

@@ -15,6 +15,7 @@ import torch
 from transformers import TrainerCallback
 
 from irtuning.events import Step
+from irtuning.tuning.batches import ANY, Grain
 from irtuning.tuning.device import peak_memory_mib
 from irtuning.tuning.prefix import PrefixCache
 from tests.benchmarks.flops import Shape, step_flops
@@ -25,9 +26,10 @@ PROFILED, COSTLIEST = 5, 15
 
 @dataclass
 class Micro:
-    """One forward pass: tokens of its rows, and the layers that it skipped."""
+    """One forward pass: tokens of its rows, what they are padded to, and the layers that it skipped."""
 
     lengths: list[int]
+    width: int
     skipped: int
 
 
@@ -47,7 +49,7 @@ class Measured:
     @property
     def padded(self) -> int:
         """Tokens that were computed."""
-        return sum(max(part.lengths) * len(part.lengths) for part in self.parts)
+        return sum(part.width * len(part.lengths) for part in self.parts)
 
     @property
     def kept(self) -> bool:
@@ -60,7 +62,7 @@ class Measured:
             step_flops(
                 shape,
                 rank,
-                [max(part.lengths)] * len(part.lengths) if padding else part.lengths,
+                [part.width] * len(part.lengths) if padding else part.lengths,
                 self.trained,
                 part.skipped,
             )
@@ -80,6 +82,7 @@ class Watch:
     warmup: int
     last: int
     prefix: PrefixCache | None = None
+    grain: Grain = ANY
     steps: list[Measured] = field(default_factory=list)
     total: float = 0.0
     """Seconds of the whole measured region."""
@@ -96,7 +99,7 @@ class Watch:
         with self.prefix.around(rows, lengths) if self.prefix else nullcontext():
             yield
         skipped = self.prefix.cut if self.prefix and self.prefix.hits > hits else 0
-        self._parts.append(Micro(list(lengths), skipped))
+        self._parts.append(Micro(list(lengths), self.grain.width(max(lengths)), skipped))
 
     def on_step(self, event: Step) -> None:
         """At each step's end."""

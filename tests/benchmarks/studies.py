@@ -8,7 +8,7 @@ from typing import Any
 from irtuning.catalogue import STEADY
 
 Job = dict[str, Any]
-"""{"name", "arm", "config" (RunConfig fields), "limit" (steps, 0: all)}."""
+"""{"name", "arm", "config" (RunConfig fields), "limit" (steps, 0: all)}; perhaps "threads" and "in_turns"."""
 
 METHODS: dict[str, dict[str, Any]] = {
     "all layers": {"tuning_method": "full"},

@@ -22,6 +22,7 @@ from tests.benchmarks.arms import _steps, _trainer, run
 from tests.benchmarks.studies import STUDIES
 from tests.benchmarks.tables import figures, paired, table
 from tests.benchmarks.vanilla import prepare_plain
+from tests.tuning.test_trainer import ANYWHERE
 
 
 def job(seed: int, corpus: str = "/here/corpus") -> dict:
@@ -149,7 +150,7 @@ def test_a_training_of_ours_is_plain_trainers(model_dirs, corpus_dir, clip):
     before = trainable_state(theirs.model)
     StepTrainer(
         model=mine.model, args=arguments(config, mine.device, _steps(mine, config)), rows=Rows(mine.rows["train"]),
-        pad_token_id=mine.tokenizer.pad_token_id, most_tokens=60, check=lambda: None,
+        pad_token_id=mine.tokenizer.pad_token_id, most_tokens=60, passes=ANYWHERE, check=lambda: None,
         callbacks=[LayerwiseCallback(lambda stack: make_policy(config, stack))],
     ).train()  # fmt: skip
     rival = _trainer(theirs, config, 0, DataCollatorWithPadding(theirs.tokenizer))

@@ -26,7 +26,7 @@ def adapted(family, adapter="lora"):
 
 
 def logits(model):
-    return logits_without_layers(model, ROWS, pad_token_id=0, dtype=torch.float32)
+    return logits_without_layers(model, ROWS, pad_token_id=0, dtype=torch.float32, longest=64)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -67,7 +67,7 @@ def test_broken_off_in_the_middle_it_leaves_everything_on():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        logits_without_layers(model, ROWS, pad_token_id=0, dtype=torch.float32, check=check)
+        logits_without_layers(model, ROWS, pad_token_id=0, dtype=torch.float32, longest=64, check=check)
     assert not any(module.disable_adapters for layer in layer_adapters(model) for module in layer)
     assert np.array_equal(logits(model)[0], first)
 

@@ -29,15 +29,15 @@ def test_batches_hold_rows_of_all_lengths_and_epochs_differ():
 
 
 @given(LENGTHS, st.integers(1, 400), st.integers(0, 2000), GRAINS)
-def test_micro_batches_hold_every_row_once_below_the_cap(lengths, cap, pass_costs, grain):
-    parts = micro_batches(lengths, cap, pass_costs, grain)
+def test_micro_batches_hold_every_row_once_below_the_cap(lengths, cap, price, grain):
+    parts = micro_batches(lengths, cap, price, grain)
     assert sorted(i for part in parts for i in part) == list(range(len(lengths)))
     for part in parts:
         assert len(part) == 1 or grain.width(max(lengths[i] for i in part)) * len(part) <= cap
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=9), st.integers(60, 400), st.integers(0, 100), GRAINS)
-def test_no_other_cut_costs_less(lengths, cap, pass_costs, grain):
+def test_no_other_cut_costs_less(lengths, cap, price, grain):
     rows = [grain.width(length) for length in sorted(lengths, reverse=True)]
 
     @cache
@@ -47,10 +47,10 @@ def test_no_other_cut_costs_less(lengths, cap, pass_costs, grain):
         fitting = [end for end in range(start + 1, len(rows) + 1) if end == start + 1 or (end - start) * rows[start] <= cap]
         whole = [end for end in fitting if (end - start) % grain.rows == 0]
         rest = [len(rows)] if len(rows) in fitting else []
-        return min((end - start) * rows[start] + pass_costs + least(end) for end in {*whole, *rest} or {max(fitting)})
+        return min((end - start) * rows[start] + price + least(end) for end in {*whole, *rest} or {max(fitting)})
 
-    parts = micro_batches(lengths, cap, pass_costs, grain)
-    assert sum(grain.width(max(lengths[i] for i in part)) * len(part) + pass_costs for part in parts) == least(0)
+    parts = micro_batches(lengths, cap, price, grain)
+    assert sum(grain.width(max(lengths[i] for i in part)) * len(part) + price for part in parts) == least(0)
 
 
 def test_micro_batches_by_hand():
@@ -68,14 +68,14 @@ def test_parts_come_in_the_sizes_of_a_grain():
     # Sorted 50, 40, 33, 16, 12, 9, 8; padded to eights 56, 40, 40, 16, 16, 16, 8. The last part takes what is left.
     assert micro_batches(lengths, 1000, 5, Grain(rows=2, tokens=8)) == [[1, 3], [6, 5], [2, 0], [4]]
     assert micro_batches(lengths, 1000, 5, Grain(rows=4, tokens=8)) == [[1, 3, 6, 5], [2, 0, 4]]
-    # No more than one of the longest fits; of the rest four at once do, but then not four of them are left.
+    # One of the longest fits and two of the next; then four at once do.
     assert micro_batches(lengths, 100, 5, Grain(rows=4, tokens=8)) == [[1], [3, 6], [5, 2, 0, 4]]
 
 
 def test_rows_are_padded_to_a_grain_but_never_beyond_the_longest_of_all():
     grain = Grain(tokens=8)
     assert [grain.width(n) for n in (1, 8, 9, 50)] == [8, 8, 16, 56]
-    assert [grain.up_to([3, 50]).width(n) for n in (1, 9, 48, 49, 50)] == [8, 16, 48, 50, 50]
+    assert [Grain(tokens=8, longest=50).width(n) for n in (1, 9, 48, 49, 50)] == [8, 16, 48, 50, 50]
     assert ANY.width(13) == 13
 
 

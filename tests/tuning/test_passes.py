@@ -6,19 +6,23 @@ import numpy as np
 import pytest
 import torch
 
-from irtuning.tuning import passes, predicting
+from irtuning.classify import Classifier
+from irtuning.tuning import passes
 from irtuning.tuning.batches import ANY, Grain
-from irtuning.tuning.passes import passes_on
+from irtuning.tuning.passes import Passes, passes_on
 from irtuning.tuning.predicting import predict_logits
 from irtuning.tuning.training import train
-from tests.conftest import tiny_model
+from tests.conftest import tiny_model, write_jsonl
 from tests.tuning.test_trainer import rows
 from tests.tuning.test_training import settings
+
+LONGEST = 50
+LABELS = ("clarity", "fluency")
 
 
 @pytest.fixture
 def sizes(monkeypatch):
-    """(Rows, places) of every pass through the first layer of a tiny Llama, by whether it trains."""
+    """(Rows, places) of every pass through a tiny Llama, in a set by whether it trains."""
     from transformers.models.llama import modeling_llama
 
     found: dict[bool, set[tuple[int, int]]] = {True: set(), False: set()}
@@ -32,33 +36,63 @@ def sizes(monkeypatch):
     return found
 
 
-def few_steps(model_dirs, corpus_dir, dtype, max_steps=12):
-    return settings(
-        model_dirs, corpus_dir, "llama", max_steps=max_steps, batch_size=8, tuning_method="full", dtype=dtype, lora_dropout=0.0
-    )
+@pytest.fixture
+def uneven(tmp_path_factory):
+    """A corpus of rows of all lengths: 40 to train on, 36 to validate, 36 to test."""
+    folder = tmp_path_factory.mktemp("uneven")
+    for part, count in (("train", 40), ("validation", 36), ("test", 36)):
+        pairs = []
+        for i in range(count):
+            before, after = (f"the {animal} sat " * (1 + i * 7 % 11) for animal in ("cat", "dog"))
+            pairs.append({"before": before, "after": after, "label": LABELS[i % 2], "doc_id": f"{part}-{i}"})
+        write_jsonl(folder / f"{part}.jsonl", pairs)
+    return folder
+
+
+def few_steps(model_dirs, corpus, dtype, **more):
+    values = {"max_steps": 10, "max_length": LONGEST, "tuning_method": "full", "lora_dropout": 0.0, "dtype": dtype, **more}
+    return settings(model_dirs, corpus, "llama", **values)
 
 
 @pytest.mark.parametrize(
-    ("device", "dtype", "grain"), [("cpu", "bfloat16", Grain(4, 8)), ("cpu", "float32", ANY), ("cuda", "bfloat16", ANY)]
+    ("device", "dtype", "grain"), [("cpu", "bfloat16", (4, 8)), ("cpu", "float32", (1, 1)), ("cuda", "bfloat16", (1, 1))]
 )
 def test_only_a_processor_in_bfloat16_wants_few_sizes(device, dtype, grain):
-    assert passes_on(device, getattr(torch, dtype)).grain == grain
+    assert passes_on(device, getattr(torch, dtype), 7).grain == Grain(*grain, longest=7)
 
 
-def test_a_run_in_bfloat16_computes_few_sizes(tmp_path, model_dirs, corpus_dir, sizes):
-    train(few_steps(model_dirs, corpus_dir, "bfloat16"), lambda event: None, output_dir=tmp_path / "adapter")
-    for training, found in sizes.items():
-        longest = max(width for _, width in found)
-        odd = {size for size in found if size[1] % 8 and size[1] != longest}
-        assert not odd, training
-    assert {count for count, _ in sizes[True]} <= {4, 8}
-    # Of 12 batches at least 9 widths were met before.
-    assert len(sizes[True]) < 9
+def test_passes_wider_than_their_rows_cannot_leave_padding_out():
+    with pytest.raises(ValueError, match="grain"):
+        Passes(8, Grain(tokens=8), skip_padding=True)
 
 
-def test_the_same_run_in_float32_is_cut_as_costs_least(tmp_path, model_dirs, corpus_dir, sizes):
-    train(few_steps(model_dirs, corpus_dir, "float32"), lambda event: None, output_dir=tmp_path / "adapter")
-    assert any(width % 8 for _, width in sizes[True])
+def test_a_run_in_bfloat16_computes_few_sizes(tmp_path, model_dirs, uneven, sizes, monkeypatch):
+    monkeypatch.setitem(passes.MEASURED, ("cpu", torch.bfloat16), Passes(8, Grain(4, 8), skip_padding=False))
+    train(few_steps(model_dirs, uneven, "bfloat16"), lambda event: None, output_dir=tmp_path / "adapter")
+    assert len(sizes[True]) > 3
+    for found in sizes.values():
+        assert all(width % 8 == 0 or width == LONGEST for _, width in found)
+    assert {count for count, _ in sizes[True]} == {4, 8}
+    # Of 36 rows a first pass has 32.
+    assert {count for count, _ in sizes[False]} == {32, 4}
+
+
+def test_the_same_run_in_float32_is_cut_as_costs_least(tmp_path, model_dirs, uneven, sizes, monkeypatch):
+    monkeypatch.setitem(passes.MEASURED, ("cpu", torch.float32), Passes(8, ANY, skip_padding=True))
+    train(few_steps(model_dirs, uneven, "float32"), lambda event: None, output_dir=tmp_path / "adapter")
+    assert any(width % 8 and width != LONGEST for _, width in sizes[True])
+    assert {count for count, _ in sizes[True]} - {4, 8}
+
+
+def test_a_pair_that_is_classified_has_one_of_few_sizes(adapter, sizes, monkeypatch):
+    monkeypatch.setitem(passes.MEASURED, ("cpu", torch.float32), Passes(8, Grain(4, 8), skip_padding=False))
+    classifier = Classifier(adapter, device="cpu")
+    monkeypatch.setattr(type(classifier._device), "torch_dtype", torch.float32)
+    for words in range(1, 12):
+        classifier.classify("the cat sat " * words, "the dog sat " * words)
+    widths = {width for _, width in sizes[False]}
+    assert len(widths) > 2
+    assert all(width % 8 == 0 for width in widths)
 
 
 def test_logits_do_not_depend_on_the_grain(monkeypatch):
@@ -66,18 +100,18 @@ def test_logits_do_not_depend_on_the_grain(monkeypatch):
     model = tiny_model("llama")
     found = []
     for grain in (ANY, Grain(4, 8), Grain(5, 3)):
-        monkeypatch.setattr(predicting, "passes_on", lambda device, dtype, grain=grain: passes.Passes(1, grain, skip_padding=False))
-        found.append(predict_logits(model, rows().rows, pad_token_id=0, dtype=torch.float32))
+        monkeypatch.setitem(passes.MEASURED, ("cpu", torch.float32), Passes(1, grain, skip_padding=False))
+        found.append(predict_logits(model, rows().rows, pad_token_id=0, dtype=torch.float32, longest=64))
     for other in found[1:]:
         np.testing.assert_allclose(other, found[0], atol=1e-5)
 
 
-def test_a_training_step_does_not_depend_on_the_grain(tmp_path, model_dirs, corpus_dir, monkeypatch):
+def test_a_training_step_does_not_depend_on_the_grain(tmp_path, model_dirs, uneven, monkeypatch):
     told = []
     for place, grain in enumerate((ANY, Grain(4, 8))):
-        monkeypatch.setitem(passes.MEASURED, ("cpu", torch.float32), passes.Passes(8, grain, skip_padding=True))
+        monkeypatch.setitem(passes.MEASURED, ("cpu", torch.float32), Passes(8, grain, skip_padding=False))
         events = []
-        train(few_steps(model_dirs, corpus_dir, "float32", max_steps=3), events.append, output_dir=tmp_path / str(place))
+        train(few_steps(model_dirs, uneven, "float32", max_steps=3), events.append, output_dir=tmp_path / str(place))
         told.append([event for event in events if event.kind == "step"])
     for ours, theirs in zip(*told, strict=True):
         assert ours.tokens == theirs.tokens

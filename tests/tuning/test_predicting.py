@@ -18,7 +18,7 @@ def predicted(most: int | None) -> tuple[np.ndarray, int]:
     if most:
         layer = model.model.layers[3]
         narrow = layer.mlp = Narrow(layer.mlp, most)
-    logits = predict_logits(model, rows().rows, pad_token_id=0, dtype=torch.float32)
+    logits = predict_logits(model, rows().rows, pad_token_id=0, dtype=torch.float32, longest=64)
     return logits, narrow.refused if narrow else 0
 
 

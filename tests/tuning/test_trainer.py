@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import nn
 
 from irtuning.config import RunConfig
@@ -10,8 +11,11 @@ from irtuning.tuning.arguments import arguments
 from irtuning.tuning.batches import Rows
 from irtuning.tuning.callback import LayerwiseCallback
 from irtuning.tuning.device import choose_device
+from irtuning.tuning.passes import passes_on
 from irtuning.tuning.trainer import StepTrainer
 from tests.conftest import tiny_model, with_adapter
+
+ANYWHERE = passes_on("cpu", torch.float32, 256)
 
 
 class Narrow(nn.Module):
@@ -56,6 +60,7 @@ def trained(most: int | None, *, importance: str = "gradient", per_device: int =
         rows=rows(),
         pad_token_id=0,
         most_tokens=4096,
+        passes=ANYWHERE,
         check=lambda: None,
         remember=callback.remember,
         rewind=callback.rewind,
@@ -96,7 +101,7 @@ def test_layers_are_tried_on_the_whole_batch_however_it_is_cut(per_device):
         callback = LayerwiseCallback("ist")
         StepTrainer(
             model=model, args=arguments(config, choose_device("cpu", "float32"), 12), rows=rows(), pad_token_id=0,
-            most_tokens=tokens, check=lambda: None, callbacks=[callback],
+            most_tokens=tokens, passes=ANYWHERE, check=lambda: None, callbacks=[callback],
         ).train()  # fmt: skip
         found.append(callback.policy.importance.tolist())
     assert any(found[0])
@@ -121,7 +126,7 @@ def test_rows_of_a_short_batch_count_as_much_as_others_when_batches_are_accumula
         steps = []
         StepTrainer(
             model=model, args=arguments(config, choose_device("cpu", "float32"), 2), rows=rows(5), pad_token_id=0, most_tokens=4096,
-            check=lambda: None, callbacks=[LayerwiseCallback("full", importance=importance, emit=steps.append)],
+            passes=ANYWHERE, check=lambda: None, callbacks=[LayerwiseCallback("full", importance=importance, emit=steps.append)],
         ).train()  # fmt: skip
         found.append(steps)
     for whole, parts in zip(*found, strict=True):
