@@ -137,10 +137,10 @@ def test_a_share_is_told_only_of_a_peak_that_is_known(name, peak):
 
 
 def test_padding_is_no_work():
-    step = gpu.Measured(2.0, [1], [gpu_watch.Micro([2, 3], 0), gpu_watch.Micro([4], 1)])
-    assert (step.tokens, step.padded, step.kept) == (9, 10, False)
+    step = gpu.Measured(2.0, [1], [gpu_watch.Micro([2, 3], 3, 0), gpu_watch.Micro([4], 8, 1)])
+    assert (step.tokens, step.padded, step.kept) == (9, 14, False)
     assert step.flops(SMALL, 1) == step_flops(SMALL, 1, [2, 3], [1]) + step_flops(SMALL, 1, [4], [1], 1)
-    assert step.flops(SMALL, 1, padding=True) == step_flops(SMALL, 1, [3, 3], [1]) + step_flops(SMALL, 1, [4], [1], 1)
+    assert step.flops(SMALL, 1, padding=True) == step_flops(SMALL, 1, [3, 3], [1]) + step_flops(SMALL, 1, [8], [1], 1)
     row = gpu.summary("x", [step, step], SMALL, 1, peak=1e-6)
     assert row["tokens_per_s"] == 4.5
     assert row["tflops"] == pytest.approx(step.flops(SMALL, 1) / 2 / 1e12)
@@ -148,8 +148,8 @@ def test_padding_is_no_work():
 
 
 def test_steps_are_told_apart_by_what_they_did():
-    first, rests = gpu.Measured(1, [0, 1, 2], [gpu_watch.Micro([2], 0)]), gpu.Measured(1, [2], [gpu_watch.Micro([2], 0)])
-    kept = gpu.Measured(1, [2], [gpu_watch.Micro([2], 2), gpu_watch.Micro([3], 2)])
+    first, rests = gpu.Measured(1, [0, 1, 2], [gpu_watch.Micro([2], 2, 0)]), gpu.Measured(1, [2], [gpu_watch.Micro([2], 2, 0)])
+    kept = gpu.Measured(1, [2], [gpu_watch.Micro([2], 2, 2), gpu_watch.Micro([3], 3, 2)])
     assert gpu.groups("steady", [first, rests, kept], SMALL) == {
         "steady, at first": [first],
         "steady, settled": [rests],

@@ -85,9 +85,9 @@ def test_the_same_run_in_float32_is_cut_as_costs_least(tmp_path, model_dirs, une
 
 
 def test_a_pair_that_is_classified_has_one_of_few_sizes(adapter, sizes, monkeypatch):
-    monkeypatch.setitem(passes.MEASURED, ("cpu", torch.float32), Passes(8, Grain(4, 8), skip_padding=False))
+    for dtype in (torch.float32, torch.bfloat16):
+        monkeypatch.setitem(passes.MEASURED, ("cpu", dtype), Passes(8, Grain(4, 8), skip_padding=False))
     classifier = Classifier(adapter, device="cpu")
-    monkeypatch.setattr(type(classifier._device), "torch_dtype", torch.float32)
     for words in range(1, 12):
         classifier.classify("the cat sat " * words, "the dog sat " * words)
     widths = {width for _, width in sizes[False]}
