@@ -27,8 +27,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def key_of(job: Job) -> str:
-    """What tells a job from others: everything it was asked, but not where its corpus lay."""
-    asked = {**job, "config": {k: v for k, v in job["config"].items() if k != "dataset_name"}}
+    """What tells a job from others: everything it was asked, but neither where its corpus lay nor whether it took turns."""
+    asked = {k: v for k, v in job.items() if k != "in_turns"}
+    asked["config"] = {k: v for k, v in job["config"].items() if k != "dataset_name"}
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
 

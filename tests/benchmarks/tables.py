@@ -1,13 +1,14 @@
 """Results -> figures of each method and a table of them for people: means over seeds, paired differences and ratios to the first
 method. Pure.
 
-What a run that was cut short scores says nothing and is not told.
+What a run that was cut short scores says nothing and is not told. Where runs of a method took turns with others, its seconds are
+theirs alone.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from irtuning.insight.stability import interval
@@ -32,7 +33,8 @@ def figures(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """
     methods: dict[str, dict[int, dict[str, Any]]] = {}
     for row in rows:
-        methods.setdefault(row["job"]["name"], {})[row["job"]["config"].get("seed", 0)] = row["result"]
+        result = {**row["result"], "in_turns": row["job"].get("in_turns", False)}
+        methods.setdefault(row["job"]["name"], {})[row["job"]["config"].get("seed", 0)] = result
     jobs = {row["job"]["name"]: row["job"] for row in rows}
     first = next(iter(methods.values()), {})
     return [_figures(jobs[name], runs, first) for name, runs in methods.items()]
@@ -53,13 +55,21 @@ def _figures(job: dict[str, Any], runs: dict[int, dict[str, Any]], first: dict[i
         **{score: _mean(100 * run["test"][score] for run in scored.values()) for score in ("macro_f1", "weighted_f1", "accuracy")},
         "validation": _mean(100 * run["validation"]["macro_f1"] for run in scored.values() if run.get("validation")),
         "difference": difference,
-        **{cost: _mean(_cost(run, cost) for run in runs.values()) if cost in costs else None for cost in COSTS},
+        **{cost: _mean(_cost(runs[seed], cost) for seed in _told(cost, runs, runs)) if cost in costs else None for cost in COSTS},
         "tokens_per_second": _mean(run["tokens_per_second"] for run in runs.values() if "tokens_per_second" in run),
         "ratio": {
-            cost: statistics.mean(_cost(runs[s], cost) for s in common) / statistics.mean(_cost(first[s], cost) for s in common)
+            cost: statistics.mean(_cost(runs[s], cost) for s in seeds) / statistics.mean(_cost(first[s], cost) for s in seeds)
             for cost in costs
+            for seeds in [_told(cost, common, runs, first)]
         } if common else None,
     }  # fmt: skip
+
+
+def _told(cost: str, seeds: Iterable[int], *sides: dict[int, dict[str, Any]]) -> list[int]:
+    """The seeds whose cost counts."""
+    found = list(seeds)
+    in_turns = [seed for seed in found if all(side[seed]["in_turns"] for side in sides)]
+    return in_turns if in_turns and cost != "peak_memory_mib" else found
 
 
 def _cost(run: dict[str, Any], cost: str) -> float:

@@ -97,6 +97,23 @@ def test_differences_and_ratios_are_of_the_seeds_that_both_have():
     assert other["difference"] is None
 
 
+def test_of_runs_that_took_turns_the_seconds_are_told_and_of_others_the_scores_alone():
+    def row(name, seed, f1, seconds, in_turns):
+        metrics = {"macro_f1": f1, "weighted_f1": f1, "accuracy": 0.25}
+        result = {"test": metrics, "seconds": seconds, "seconds_with_evaluation": seconds, "epochs": 1.0, "peak_memory_mib": seconds}
+        return {"job": {"name": name, "in_turns": in_turns, "config": {"seed": seed}}, "result": result}
+
+    rows = [row("all", 1, 0.5, 10, True), row("all", 2, 0.7, 90, False), row("few", 1, 0.5, 5, True), row("few", 2, 0.9, 10, False)]
+    every, few = figures(rows)
+    assert (every["seconds"], every["peak_memory_mib"], every["macro_f1"]) == (10, 50, 60)
+    assert few["ratio"] == {"seconds": 0.5, "seconds_with_evaluation": 0.5, "peak_memory_mib": 0.15}
+    assert few["difference"]["macro_f1"][0] == pytest.approx(10)
+
+
+def test_a_run_is_the_same_whether_or_not_it_takes_turns():
+    assert driver.key_of({**job(1), "in_turns": True}) == driver.key_of(job(1)) != driver.key_of({**job(1), "threads": 1})
+
+
 def test_runs_that_differ_in_their_names_alone_are_made_once():
     one, two = {**job(1), "name": "plain, same numbers"}, {**job(1), "name": "plain, float32"}
     assert driver._each_once([one, two, job(2)]) == [two, job(2)]
