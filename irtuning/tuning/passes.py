@@ -31,7 +31,7 @@ class Passes:
 MEASURED = {
     ("cpu", torch.float32): Passes(64, ANY, skip_padding=True),
     # Products are so fast that taking places out and putting them back costs more. oneDNN compiles a kernel for every product of
-    # a size that it has not kept, which costs as much as the product: a fifth of the training where no two batches are alike.
+    # a size that it has not kept, which costs as much as the product: a quarter of the time where no two batches are alike.
     ("cpu", torch.bfloat16): Passes(128, Grain(rows=4, tokens=8), skip_padding=False),
 }
 """By MiniLM and SmolLM2."""

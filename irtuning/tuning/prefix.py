@@ -24,6 +24,7 @@ from irtuning.combinations import RESTING
 from irtuning.tuning.batches import ANY, Grain
 from irtuning.tuning.checkpoints import PREFIX, folder_of, resumed_from, sync
 from irtuning.tuning.dropping import drops
+from irtuning.tuning.entrance import Entrance
 from irtuning.tuning.layers import layer_modules
 
 PATIENCE = RESTING
@@ -58,6 +59,7 @@ class PrefixCache(TrainerCallback):
         whole = model.get_base_model() if hasattr(model, "get_base_model") else model
         # The part that head and adapters' wrappers call as a module: hooks of its own see every pass.
         self._body = getattr(whole, whole.base_model_prefix, whole)
+        self._entrance = Entrance(self._body, self._layers)
         self._most, self._grain = draws, grain
         self._lowest: deque[int] = deque(maxlen=patience)
         self._limit = limit_mib * 2**20
@@ -91,6 +93,7 @@ class PrefixCache(TrainerCallback):
         finally:
             self._rows, self._found = (), []
             self._resting(self._layers, False)
+            self._entrance.work()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Keeps the cut in the checkpoint and the states that are new in a file of their own beside all checkpoints."""
@@ -190,6 +193,11 @@ class PrefixCache(TrainerCallback):
         """Before a training pass: states of all its rows, the missing ones computed; then the layers below the cut rest."""
         if not self._rows or self._arrived is not None:
             return
+        self._arrived = []
+        try:
+            self._entrance.look()
+        finally:
+            self._arrived = None
         missing = [i for i, row in enumerate(self._rows) if len(self._states.get(row, ())) < self._draws]
         fresh = dict(zip(missing, self._computed(missing, args, inputs), strict=True)) if missing else {}
         self._found = [
@@ -197,6 +205,7 @@ class PrefixCache(TrainerCallback):
         ]
         self.hits += not missing
         self._resting(self._layers[: self.cut], True)
+        self._entrance.rest(len(self._rows))
 
     def _computed(self, places: list[int], args: tuple[Any, ...], inputs: dict[str, Any]) -> list[torch.Tensor]:
         """What arrives at the cut for some of the pass's rows, each of its own length; kept while there is room."""

@@ -100,8 +100,9 @@ def test_rows_that_are_computed_alone_come_in_the_sizes_of_a_grain():
     for places in ([3, 0], [0, 1, 2, 3]):
         with cache.around(places, [lengths[i] for i in places]):
             model(**collate([ROWS[i] for i in places], 0, Grain(tokens=4)))
-    # Two rows of 4 and 5 tokens; then two of 9 and 7 are missing, and a third comes along. The second of each is the pass itself.
-    assert sizes == [(2, 8), (2, 8), (3, 12), (4, 12)]
+    # After a look, two rows of 4 and 5 tokens; then two of 9 and 7 are missing, and a third comes along. The second of each is the
+    # pass itself.
+    assert sizes == [(1, 2), (2, 8), (2, 8), (3, 12), (4, 12)]
 
 
 def test_the_cut_waits_and_falls_when_a_lower_layer_trains():
