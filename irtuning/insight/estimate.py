@@ -20,8 +20,8 @@ TEMPLATE_TOKENS = 8
 MARKED_SHARE = 0.65
 """Without an instruction the text is read once, with its changes marked: what both sides share does not count twice."""
 INSTRUCTION_TOKENS = 70
-PADDING = 1.25
-"""Tokens computed for each token of text: batches are padded to their longest row."""
+PADDING = 1.9
+"""Computing for each token of text against what a full pass without padding takes: batches are drawn at random and cut in parts."""
 
 CPU_CORE_FLOPS = {"bfloat16": 2.6e11, "float32": 1.5e11}
 """Useful operations a second and core in a training step of a small transformer."""

@@ -51,6 +51,14 @@ def test_the_table_is_near_what_was_measured_on_two_cores():
     assert 2.6 < long.memory_gib < 4.0
 
 
+@pytest.mark.parametrize(("dtype", "took"), [("bfloat16", 73), ("float32", 102)])
+def test_the_first_guess_of_a_default_run_is_near_what_it_took_on_two_machines(dtype, took):
+    default = RunConfig(**catalogue.PRESETS[catalogue.DEFAULT_PRESET].values).resolve()
+    guessed = estimate(default, Sizes(train=448, validation=112, test=114, mean_tokens=35.6), replace(TWO_CORES, dtype=dtype))
+    assert guessed.steps == 168
+    assert 0.8 * took < guessed.seconds < 1.2 * took
+
+
 @given(st.integers(1, 500), st.integers(1, 500))
 def test_more_steps_never_take_less_time(one, two):
     times = [estimate(config(max_steps=n), STARTER, TWO_CORES).seconds for n in sorted((one, two))]
