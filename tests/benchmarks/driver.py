@@ -79,11 +79,13 @@ def run_in_turns(jobs: list[Job], path: Path, seconds: float) -> dict[str, dict[
                 with out.open("w") as told, err.open("w") as said:
                     processes.append(subprocess.Popen(_command(job), cwd=ROOT, env=_environment(), stdout=told, stderr=said))
             take_turns(processes, seconds)
-            given = {
-                key_of(job): _given(job, process.returncode, out.read_text(), err.read_text())
+            ended = {
+                key_of(job): (process.returncode, out.read_text(), err.read_text())
                 for job, process, (out, err) in zip(missing, processes, files, strict=True)
             }
-        run_missing(missing, path, lambda job, given=given: given[key_of(job)])
+        # Those that broke last, so that what the others gave is kept.
+        missing.sort(key=lambda job, ended=ended: ended[key_of(job)][0] != 0)
+        run_missing(missing, path, lambda job, ended=ended: _given(job, *ended[key_of(job)]))
     return run_missing(jobs, path)
 
 

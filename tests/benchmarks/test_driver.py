@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pkgutil import resolve_name
 
 import pytest
@@ -108,6 +109,20 @@ def test_of_runs_that_took_turns_the_seconds_are_told_and_of_others_the_scores_a
     assert (every["seconds"], every["peak_memory_mib"], every["macro_f1"]) == (10, 50, 60)
     assert few["ratio"] == {"seconds": 0.5, "seconds_with_evaluation": 0.5, "peak_memory_mib": 0.15}
     assert few["difference"]["macro_f1"][0] == pytest.approx(10)
+
+
+def test_of_runs_in_turns_what_the_others_gave_is_kept_where_one_breaks(tmp_path, monkeypatch):
+    def command(asked):
+        ends = "raise ValueError('oh')" if asked["name"] == "broken" else "print('{\"seconds\": 1.0}')"
+        return [sys.executable, "-c", ends]
+
+    monkeypatch.setattr(driver, "_command", command)
+    jobs = [{**job(1), "name": name} for name in ("broken", "whole", "other")] + [{**job(2), "name": "broken"}]
+    with pytest.raises(SystemExit, match=r"broken broke:\n(.|\n)*oh"):
+        driver.run_in_turns(jobs, tmp_path / "r.jsonl", 0.2)
+    assert [row["job"]["name"] for row in driver.read(tmp_path / "r.jsonl").values()] == ["whole", "other"]
+    found = driver.run_in_turns(jobs[1:3], tmp_path / "r.jsonl", 0.2)
+    assert [row["result"] for row in found.values()] == [{"seconds": 1.0}] * 2
 
 
 def test_a_run_is_the_same_whether_or_not_it_takes_turns():

@@ -39,6 +39,7 @@ def test_one_runs_at_a_time_and_all_come_to_their_end(tmp_path):
 
 def test_an_interruption_leaves_none_behind():
     processes = started("ab", "import time; time.sleep(60)")
+
     class Broken(Exception):
         pass
 
@@ -48,7 +49,6 @@ def test_an_interruption_leaves_none_behind():
         return ended()
 
     ended = processes[1].wait
-
     processes[1].wait = breaks
     with pytest.raises(Broken):
         take_turns(processes, 0.1)
