@@ -30,7 +30,6 @@ from irtuning.tuning.lockin import LockInWatch
 from irtuning.tuning.methods import make_policy
 from irtuning.tuning.metrics import score
 from irtuning.tuning.padding import Padding
-from irtuning.tuning.passes import passes_on
 from irtuning.tuning.policies import Stack
 from irtuning.tuning.prefix import PATIENCE, PrefixCache
 from irtuning.tuning.preparing import Prepared
@@ -140,10 +139,9 @@ def fit(
 
     # A choice that stays needs no time to prove that it does.
     stays = config.tuning_method == "fixed" or config.settle_after is not None
-    device, dtype = prepared.device.torch_device, prepared.device.torch_dtype
-    passes = passes_on(device.type, dtype, prepared.encoding.max_length)
-    prefix = PrefixCache(model, patience=1 if stays else PATIENCE, grain=passes.grain) if config.cache_prefix else None
-    padding = Padding(model, rows.rows, prepared.tokenizer.pad_token_id, dtype) if passes.skip_padding else None
+    dtype = prepared.device.torch_dtype
+    prefix = PrefixCache(model, patience=1 if stays else PATIENCE, grain=prepared.passes.grain) if config.cache_prefix else None
+    padding = Padding(model, rows.rows, prepared.tokenizer.pad_token_id, dtype) if prepared.passes.skip_padding else None
 
     @contextmanager
     def around(indices: Sequence[int], lengths: Sequence[int]) -> Iterator[None]:
@@ -167,7 +165,7 @@ def fit(
         rows=rows,
         pad_token_id=prepared.tokenizer.pad_token_id,
         most_tokens=config.tokens_per_micro_batch,
-        passes=passes,
+        passes=prepared.passes,
         check=check_here,
         around=around,
         remember=layerwise.remember,

@@ -21,6 +21,7 @@ from irtuning.tuning import adapters
 from irtuning.tuning.batches import Row
 from irtuning.tuning.device import Device, choose_device
 from irtuning.tuning.models import is_decoder, load_config, load_model, load_tokenizer, longest_input
+from irtuning.tuning.passes import Passes, passes_on
 from irtuning.tuning.predicting import predict_logits, softmax
 from irtuning.tuning.quantised import bits_of, refuse_missing, words
 from irtuning.tuning.tokens import separates, tokenise
@@ -40,6 +41,11 @@ class Prepared:
     weights: Weights
     corpus: Corpus
     rows: dict[str, list[Row]]
+
+    @property
+    def passes(self) -> Passes:
+        """What passes over its rows cost."""
+        return passes_on(self.device.device, self.device.torch_dtype, self.encoding.max_length)
 
     def truth(self, part: str) -> list[int]:
         """True label indices of a part."""

@@ -31,7 +31,6 @@ from irtuning.tuning.batches import Rows
 from irtuning.tuning.callback import LayerwiseCallback
 from irtuning.tuning.importance import clip_gradients
 from irtuning.tuning.layers import Snapshot
-from irtuning.tuning.passes import passes_on
 from irtuning.tuning.preparing import Prepared, prepare
 from irtuning.tuning.trainer import StepTrainer
 from tests.benchmarks.telling import told
@@ -122,7 +121,7 @@ def block(config: RunConfig, prepared: Prepared, clock: Clock, steps: int, skip:
         rows=Rows(prepared.rows["train"]),
         pad_token_id=prepared.tokenizer.pad_token_id,
         most_tokens=config.tokens_per_micro_batch,
-        passes=passes_on(prepared.device.device, prepared.device.torch_dtype, prepared.encoding.max_length),
+        passes=prepared.passes,
         check=lambda: None,
     )
     trainer.remove_callback(PrinterCallback)

@@ -21,7 +21,6 @@ from irtuning.tuning.batches import Rows, collate, shuffled
 from irtuning.tuning.callback import LayerwiseCallback
 from irtuning.tuning.device import peak_memory_mib
 from irtuning.tuning.methods import make_policy
-from irtuning.tuning.passes import passes_on
 from irtuning.tuning.predicting import autocast
 from irtuning.tuning.preparing import prepare
 from irtuning.tuning.trainer import StepTrainer
@@ -52,7 +51,7 @@ def _ours(config: RunConfig, corpus: Any, steps: int) -> list[Any]:
         rows=Rows(prepared.rows["train"]),
         pad_token_id=prepared.tokenizer.pad_token_id,
         most_tokens=config.tokens_per_micro_batch,
-        passes=passes_on(prepared.device.device, prepared.device.torch_dtype, prepared.encoding.max_length),
+        passes=prepared.passes,
         check=lambda: None,
         callbacks=[LayerwiseCallback(lambda n: make_policy(config, n), emit=found.append)],
     ).train()
