@@ -368,7 +368,7 @@ PRESETS: dict[str, Preset] = {
     p.name: p
     for p in (
         Preset(
-            "thirty-seconds", "Thirty seconds", "MiniLM, 6 layers", {"model_name": "minilm", "dataset_name": "starter"}
+            "thirty-seconds", "A first run", "MiniLM, 6 layers", {"model_name": "minilm", "dataset_name": "starter"}
         ),
         Preset(
             "real-llm", "A real LLM", "SmolLM2, 30 layers", {"model_name": "smollm2-135m", "dataset_name": "starter"}
