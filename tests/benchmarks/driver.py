@@ -25,6 +25,10 @@ from tests.benchmarks.turns import take_turns
 ROOT = Path(__file__).resolve().parents[2]
 
 
+class Broken(SystemExit):
+    """A run ended badly; says which, and with what words."""
+
+
 def key_of(job: Job) -> str:
     """What tells a job from others: everything it was asked, but neither where its corpus lay nor whether it took turns."""
     asked = {k: v for k, v in job.items() if k != "in_turns"}
@@ -58,35 +62,41 @@ def run_missing(jobs: list[Job], path: Path, start: Any = None) -> dict[str, dic
         if key in known:
             continue
         print(f"[{place}/{len(jobs)}] {job['name']} seed {job['config'].get('seed')}", file=sys.stderr, flush=True)
-        row = {"key": key, "job": _without_paths(job), "result": start(job)}
-        with path.open("a", encoding="utf-8") as stream:
-            # A line of its own, even behind one that a killed driver left torn.
-            stream.write(("\n" if stream.tell() else "") + json.dumps(row))
-        known[key] = row
+        known[key] = _append(path, job, start(job))
     return {key_of(job): known[key_of(job)] for job in jobs}
 
 
 def run_in_turns(jobs: list[Job], path: Path, seconds: float) -> dict[str, dict[str, Any]]:
-    """As `run_missing`, the missing jobs of each seed side by side, one at a time for so many seconds."""
+    """As `run_missing`, the missing jobs of each seed side by side, one at a time for so many seconds; each is noted when it ends."""
     for seed in dict.fromkeys(job["config"].get("seed") for job in jobs):
         known = read(path)
         missing = [job for job in jobs if job["config"].get("seed") == seed and key_of(job) not in known]
         print(f"seed {seed}: {', '.join(job['name'] for job in missing) or 'nothing is missing'}", file=sys.stderr, flush=True)
+        broken: list[str] = []
         with tempfile.TemporaryDirectory() as folder:
             files = [(Path(folder, f"{i}.out"), Path(folder, f"{i}.err")) for i in range(len(missing))]
             processes = []
             for job, (out, err) in zip(missing, files, strict=True):
                 with out.open("w") as told, err.open("w") as said:
                     processes.append(subprocess.Popen(_command(job), cwd=ROOT, env=_environment(), stdout=told, stderr=said))
-            take_turns(processes, seconds)
-            ended = {
-                key_of(job): (process.returncode, out.read_text(), err.read_text())
-                for job, process, (out, err) in zip(missing, processes, files, strict=True)
-            }
-        # Those that broke last, so that what the others gave is kept.
-        missing.sort(key=lambda job, ended=ended: ended[key_of(job)][0] != 0)
-        run_missing(missing, path, lambda job, ended=ended: _given(job, *ended[key_of(job)]))
+            for ended in take_turns(processes, seconds):
+                job, (out, err) = missing[ended], files[ended]
+                try:
+                    _append(path, job, _given(job, processes[ended].returncode, out.read_text(), err.read_text()))
+                except Broken as error:
+                    broken.append(str(error))
+        if broken:
+            raise Broken("\n".join(broken))
     return run_missing(jobs, path)
+
+
+def _append(path: Path, job: Job, result: dict[str, Any]) -> dict[str, Any]:
+    """Notes a finished run; its row."""
+    row = {"key": key_of(job), "job": _without_paths(job), "result": result}
+    with path.open("a", encoding="utf-8") as stream:
+        # A line of its own, even behind one that a killed driver left torn.
+        stream.write(("\n" if stream.tell() else "") + json.dumps(row))
+    return row
 
 
 def _each_once(jobs: list[Job]) -> list[Job]:
@@ -114,7 +124,7 @@ def _environment() -> dict[str, str]:
 
 def _given(job: Job, status: int, out: str, err: str) -> dict[str, Any]:
     if status:
-        raise SystemExit(f"{job['name']} broke:\n{err[-2000:]}")
+        raise Broken(f"{job['name']} broke:\n{err[-2000:]}")
     return json.loads(out.splitlines()[-1])
 
 

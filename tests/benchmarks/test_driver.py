@@ -125,6 +125,23 @@ def test_of_runs_in_turns_what_the_others_gave_is_kept_where_one_breaks(tmp_path
     assert [row["result"] for row in found.values()] == [{"seconds": 1.0}] * 2
 
 
+def test_of_runs_in_turns_each_is_noted_when_it_ends_not_when_all_have(tmp_path, monkeypatch):
+    code = "import sys, time\nif sys.argv[1] == 'long': time.sleep(60)\nprint('{}')"
+    monkeypatch.setattr(driver, "_command", lambda job: [sys.executable, "-c", code, job["name"]])
+    jobs = [{**job(1), "name": name} for name in ("long", "short")]
+    turns = driver.take_turns
+
+    def until_the_first_has_ended(*args):
+        yield next(ended := turns(*args))
+        ended.close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(driver, "take_turns", until_the_first_has_ended)
+    with pytest.raises(KeyboardInterrupt):
+        driver.run_in_turns(jobs, tmp_path / "r.jsonl", 0.2)
+    assert [row["job"]["name"] for row in driver.read(tmp_path / "r.jsonl").values()] == ["short"]
+
+
 def test_a_run_is_the_same_whether_or_not_it_takes_turns():
     assert driver.key_of({**job(1), "in_turns": True}) == driver.key_of(job(1)) != driver.key_of({**job(1), "threads": 1})
 

@@ -28,7 +28,7 @@ def started(names, code=WORKS, **more):
 def test_one_runs_at_a_time_and_all_come_to_their_end(tmp_path):
     with (tmp_path / "told").open("w") as told:
         processes = started("abc", stdout=told)
-        take_turns(processes, 0.2)
+        assert sorted(take_turns(processes, 0.2)) == [0, 1, 2]
     assert [process.returncode for process in processes] == [0, 0, 0]
     lines = sorted((tmp_path / "told").read_text().splitlines(), key=lambda line: float(line.split()[1]))
     assert {line.split()[0] for line in lines} == {"a", "b", "c"}
@@ -51,5 +51,15 @@ def test_an_interruption_leaves_none_behind():
     ended = processes[1].wait
     processes[1].wait = breaks
     with pytest.raises(Broken):
-        take_turns(processes, 0.1)
+        list(take_turns(processes, 0.1))
     assert all(process.returncode for process in processes)
+
+
+def test_each_is_told_when_it_ends_and_what_runs_on_is_killed_where_nobody_asks_further():
+    long, short = started("a", "import time; time.sleep(60)")[0], started("b", "pass")[0]
+    turns = take_turns([long, short], 0.1)
+    assert next(turns) == 1
+    assert short.returncode == 0
+    assert long.poll() is None
+    turns.close()
+    assert long.returncode

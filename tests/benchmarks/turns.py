@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 
-def take_turns(processes: Sequence[subprocess.Popen], seconds: float) -> None:
-    """Runs processes, started already, until all have ended; they are killed if this is interrupted."""
+def take_turns(processes: Sequence[subprocess.Popen], seconds: float) -> Iterator[int]:
+    """Runs processes, started already, and gives the place of each once it has ended; they are killed if this is interrupted."""
     for process in processes:
         process.send_signal(signal.SIGSTOP)
+    running = dict(enumerate(processes))
     try:
-        while running := [process for process in processes if process.poll() is None]:
-            for process in running:
+        while running:
+            for place, process in list(running.items()):
                 process.send_signal(signal.SIGCONT)
                 try:
                     process.wait(seconds)
                 except subprocess.TimeoutExpired:
                     process.send_signal(signal.SIGSTOP)
+                else:
+                    del running[place]
+                    yield place
     finally:
         for process in processes:
             process.kill()
