@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 from pathlib import Path
 
@@ -10,28 +9,17 @@ from transformers import TrainingArguments
 
 from irtuning import catalogue
 from irtuning.config import RunConfig
-from irtuning.errors import ConfigError
 from irtuning.tuning.device import Device
 from irtuning.tuning.ranks import world_size
+from irtuning.tuning.reporting import PROJECT
 
 CHECKPOINTS_KEPT = 2
-REPORTERS = {"wandb": "wandb", "tensorboard": "tensorboard", "trackio": "trackio"}
-"""Value of `report_to` -> the package it needs."""
 
 
 def arguments(
     config: RunConfig, device: Device, steps: int, checkpoints: Path | None = None, resume_from: Path | None = None
 ) -> TrainingArguments:
-    """The Trainer's arguments for a resolved config: the Trainer evaluates nothing itself and saves only to resume.
-
-    Raises:
-        ConfigError: what reports are to go to is not installed.
-    """
-    reporter = config.report_to if config.report_to != "none" else None
-    if reporter and importlib.util.find_spec(REPORTERS[reporter]) is None:
-        raise ConfigError(
-            f"Reports to {reporter} need its package, which is not installed.", f"Bring it with: pip install {reporter}"
-        )
+    """The Trainer's arguments for a resolved config: the Trainer evaluates nothing itself and saves only to resume."""
     saves = bool(checkpoints and config.save_steps)
     made = TrainingArguments(
         # It is made where it is not there; without checkpoints nothing is written to it.
@@ -48,7 +36,7 @@ def arguments(
         seed=config.seed,
         bf16=device.dtype == "bfloat16",
         use_cpu=device.device == "cpu",
-        logging_strategy="steps" if reporter else "no",
+        logging_strategy="no" if config.report_to == "none" else "steps",
         logging_steps=config.logging_steps,
         logging_nan_inf_filter=False,
         save_strategy="steps" if saves else "no",
@@ -56,7 +44,10 @@ def arguments(
         save_total_limit=CHECKPOINTS_KEPT,
         resume_from_checkpoint=str(resume_from) if resume_from else None,
         eval_strategy="no",
-        report_to=reporter or "none",
+        # Who reports is made apart, where a start that fails can be told of.
+        report_to="none",
+        project=PROJECT,
+        run_name=checkpoints.parent.name if checkpoints else None,
         disable_tqdm=True,
         dataloader_pin_memory=device.device == "cuda",
         remove_unused_columns=False,

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from transformers import PrinterCallback, TrainerCallback
-from transformers.integrations import TensorBoardCallback
 
 from irtuning.config import RunConfig
 from irtuning.errors import BREAKS, ConfigError, ModelError, StopRequested, StudioError
@@ -34,6 +33,7 @@ from irtuning.tuning.policies import Stack
 from irtuning.tuning.prefix import PATIENCE, PrefixCache
 from irtuning.tuning.preparing import Prepared
 from irtuning.tuning.ranks import any_rank, several, told_by_first, world_size
+from irtuning.tuning.reporting import reporters
 from irtuning.tuning.schedule import evaluation_steps
 from irtuning.tuning.sealing import Seal
 from irtuning.tuning.trainer import StepTrainer
@@ -119,7 +119,7 @@ def fit(
         emit(event)
         if text := watch.take(event.step, event.selected, len(units)):
             emit(Notice(level="info", text=text))
-        if trainer.args.report_to and event.step % trainer.args.logging_steps == 0:
+        if config.report_to != "none" and event.step % trainer.args.logging_steps == 0:
             # All in one: once a callback has logged in a step, the Trainer leaves out what it would have logged itself.
             importance = {f"importance/{i}": value for i, value in enumerate(event.scores) if value is not None}
             trainer.log({"loss": event.loss, "learning_rate": event.learning_rate, **importance})
@@ -135,6 +135,9 @@ def fit(
             raise Diverged("The model's output", step)
         metrics, confusion = score(prepared.truth("validation"), probabilities, list(prepared.corpus.labels))
         emit(Evaluated(step=step, subset="validation", of="network", metrics=metrics, confusion=confusion))
+        if config.report_to != "none":
+            # The Trainer's own prefix, which trackers group by.
+            trainer.log({f"eval_{name}": value for name, value in metrics.items() if isinstance(value, float)})
         return metrics
 
     # A choice that stays needs no time to prove that it does.
@@ -173,6 +176,7 @@ def fit(
         disregard=layerwise.disregard,
         notify=lambda text: emit(Notice(level="warning", text=text)),
         callbacks=[
+            *reporters(config.report_to, checkpoints.parent if checkpoints else None),
             StopTogether(check),
             *([prefix] if prefix else []),
             layerwise,
@@ -181,7 +185,6 @@ def fit(
         ],
     )
     trainer.remove_callback(PrinterCallback)
-    _keep_reports(trainer, checkpoints)
     emit(Phase(name="training"))
     try:
         if fitted.steps < steps:
@@ -200,13 +203,6 @@ def fit(
         if prefix:
             prefix.remove()
     return fitted
-
-
-def _keep_reports(trainer: StepTrainer, checkpoints: Path | None) -> None:
-    """Has tensorboard write beside the checkpoints, which go once the run has finished, and not among them."""
-    for callback in trainer.callback_handler.callbacks:
-        if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None:
-            callback.logging_dir = str((checkpoints.parent if checkpoints else Path()) / "tensorboard")
 
 
 def planned_steps(config: RunConfig, rows: int) -> int:

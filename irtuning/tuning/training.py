@@ -32,6 +32,7 @@ from irtuning.tuning.metrics import score
 from irtuning.tuning.preparing import Prepared, columns_of, prepare
 from irtuning.tuning.quantised import bits_of
 from irtuning.tuning.ranks import first_rank, join_others
+from irtuning.tuning.reporting import require
 from irtuning.tuning.weights import Weights
 
 
@@ -105,6 +106,7 @@ def train(
     forget_peak_memory()
     config = config.resolve()
     refuse_unfit(config)
+    require(config.report_to)
     _refuse_foreign(Path(output_dir))
     found = latest(checkpoints) if checkpoints else None
     if found and not resume:

@@ -12,8 +12,8 @@ from transformers.integrations import TensorBoardCallback, integration_utils
 from irtuning.config import RunConfig, parse_config
 from irtuning.errors import ConfigError, CorpusError, ModelError
 from irtuning.revisions.corpora import load_corpus
-from irtuning.tuning.arguments import REPORTERS
 from irtuning.tuning.card import read_origin
+from irtuning.tuning.reporting import REPORTERS
 from irtuning.tuning.training import train
 
 
@@ -221,7 +221,7 @@ def test_a_folder_of_something_else_is_not_replaced(tmp_path, model_dirs, corpus
     assert (tmp_path / "results" / "notes.txt").read_text() == "months of work"
 
 
-def test_reports_hold_loss_rate_and_importance_and_lie_beside_the_checkpoints(tmp_path, model_dirs, corpus_dir, monkeypatch):
+def test_reports_hold_loss_rate_importance_and_scores_and_lie_beside_the_checkpoints(tmp_path, model_dirs, corpus_dir, monkeypatch):
     logged, folders = [], []
 
     class Report(TensorBoardCallback):
@@ -250,6 +250,8 @@ def test_reports_hold_loss_rate_and_importance_and_lie_beside_the_checkpoints(tm
         assert logs["loss"] == losses[step]
         assert logs["learning_rate"] > 0
         assert any(name.startswith("importance/") for name in logs)
+    scored = {e.step: e.metrics["macro_f1"] for e in events if e.kind == "evaluated" and (e.subset, e.of) == ("validation", "network")}
+    assert {step: logs["eval_macro_f1"] for step, logs in logged if "eval_macro_f1" in logs} == scored != {}
     assert folders == [str(tmp_path / "run" / "tensorboard")]
 
 
