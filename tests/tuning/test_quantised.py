@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,10 +73,15 @@ def wide_dirs(tmp_path_factory):
 
 @pytest.fixture
 def bitsandbytes():
-    return pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed; it is no requirement")
+    return pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed; tests/requirements.txt brings it on Linux alone")
 
 
 # Everywhere.
+
+
+def test_the_version_that_is_named_is_the_one_tested():
+    pins = (Path(__file__).parents[1] / "requirements.txt").read_text()
+    assert f"bitsandbytes=={quantised.TESTED};" in pins
 
 
 @pytest.mark.parametrize("bits", BITS)
