@@ -54,8 +54,7 @@ class Floor:
 
         found = np.zeros((len(pairs), len(self.labels)))
         if len(pairs):
-            columns = [self.labels.index(label) for label in self._model.classes_]
-            found[:, columns] = self._model.predict_proba(self._features(pairs))
+            found[:, self._model.classes_] = self._model.predict_proba(self._features(pairs))
         return found
 
 
@@ -73,11 +72,13 @@ def train_floor(
     from sklearn.metrics import f1_score
 
     features = _fit_features([(r.before, r.after) for r in train])
-    x, y = features([(r.before, r.after) for r in train]), [r.label for r in train]
+    # Columns in place of names: scikit-learn takes a name such as "7" for the number.
+    column = {label: i for i, label in enumerate(labels)}
+    x, y = features([(r.before, r.after) for r in train]), [column[r.label] for r in train]
     counts = Counter(y)
     # Rare labels count for more, but by the square root of their rarity alone: full balance gains their recall at the
     # cost of everybody else's.
-    weights = {label: (len(y) / len(counts) / n) ** 0.5 for label, n in counts.items()}
+    weights = {i: (len(y) / len(counts) / n) ** 0.5 for i, n in counts.items()}
 
     def fit(strength: float) -> Any:
         model = LogisticRegression(C=strength, class_weight=weights, max_iter=500, tol=1e-3, random_state=seed)
@@ -85,7 +86,7 @@ def train_floor(
 
     if not validation:
         return Floor(tuple(labels), STRENGTH, features, fit(STRENGTH))
-    held_x, held_y = features([(r.before, r.after) for r in validation]), [r.label for r in validation]
+    held_x, held_y = features([(r.before, r.after) for r in validation]), [column[r.label] for r in validation]
 
     def tried(strength: float) -> tuple[float, Floor]:
         model = fit(strength)

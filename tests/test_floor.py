@@ -90,3 +90,12 @@ def test_importing_loads_nothing_heavy(module):
     code = f"import sys, {module}; print(sorted({heavy!r} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("labels", [("0", "1"), ("1", "10"), ("a", "7"), ("01", "1")])
+def test_labels_may_be_numbers(labels):
+    one, other = labels
+    rows = [Revision(f"He go home {i}.", f"He goes home {i}.", one) for i in range(6)]
+    rows += [Revision(f"It was late {i}.", f"However, it was late {i}.", other) for i in range(6)]
+    trained = train_floor(rows, labels, 0, rows)
+    assert trained.probabilities([("She go out.", "She goes out."), ("We ate.", "However, we ate.")]).argmax(axis=1).tolist() == [0, 1]
