@@ -80,12 +80,14 @@ def step_by_step(history: RunHistory, settings: Mapping[str, Any], steps: Sequen
     Returns:
         for each step {"step", "unit", "before" (scores that it was chosen by, carried over where they were not measured in the
         step before, 1000 where never), "ranks" (place of each in ascending order, from 0; None where random numbers were
-        ranked), "split" (the rounds as the event has them), "why" (a sentence), "selected", "measured" (None: not measured)}.
+        ranked), "split" (the rounds as the event has them), "lower" (how many lay below the least variance in each round, which
+        is where it splits or, by the paper's code, one further), "why" (a sentence), "selected", "measured" (None: not measured)}.
 
     Raises:
         KeyError: the run has no such step (yet).
     """
     found = []
+    beyond = (settings.get("boundary") or "reference") == "reference"
     for step in steps:
         told = explain(history, step, settings)
         row = history.row(step)
@@ -95,7 +97,8 @@ def step_by_step(history: RunHistory, settings: Mapping[str, Any], steps: Sequen
         found.append(
             {
                 "step": int(step), "unit": history.unit, "before": [float(score) for score in before], "ranks": ranks,
-                "split": history.splits[row], "why": told["sentence"],
+                "split": history.splits[row], "lower": [int(r["rank"]) + beyond for r in history.splits[row] or ()],
+                "why": told["sentence"],
                 "selected": np.flatnonzero(history.selected[row]).tolist(), "measured": measured,
             }
         )  # fmt: skip

@@ -48,11 +48,13 @@ def step_lines(steps: Sequence[dict[str, Any]]) -> list[str]:
     """Lines of `insight.explain.step_by_step`: for each step what was ranked, how it was split, what trained, what was measured."""
     lines = []
     for step in steps:
-        split = "; ".join(
-            f"split at rank {r['rank']}, variances {r['low_variance']:.6g} below and {r['high_variance']:.6g} from it on"
-            for r in step["split"] or ()
-        )
-        lines += [*([""] if lines else []), f"step {step['step']}: {split or step['why']}"]
+        what = "split" if step["ranks"] else "random numbers split"
+        lines += [*([""] if lines else []), f"step {step['step']}: {step['why']}"]
+        lines += [
+            f"{what} at rank {r['rank']}: variances {_number(r['low_variance'], '.6g')} of the lower {lower}, "
+            f"{_number(r['high_variance'], '.6g')} of the others"
+            for r, lower in zip(step["split"] or (), step["lower"], strict=True)
+        ]
         units = range(len(step["before"]))
         lines += _aligned(
             [

@@ -159,6 +159,27 @@ def test_steps_one_by_one_hold_what_a_choice_was_made_of():
         step_by_step(history, IR, [3])
 
 
+@pytest.mark.parametrize("boundary", ["reference", "exact"])
+@pytest.mark.parametrize("split_num", [1, 2])
+def test_variances_of_a_split_are_those_of_as_many_lower_ones_as_it_tells(boundary, split_num):
+    scores = [0.3, 9.0, 0.1, 4.0, 4.5, 0.2, 8.0, 0.5, 5.0, 9.5, 0.4, 8.5]
+    found = select_layers(scores, splits=split_num, boundary=boundary)
+    event = {"kind": "step", "epoch": 0, "loss": 1.0, "learning_rate": 0.1, "moved": [], "seconds": 1, "tokens": 1, "memory_mib": 1}
+    history = RunHistory()
+    history.feed([
+        {**event, "step": 1, "scores": scores, "selected": list(range(12))},
+        {**event, "step": 2, "scores": scores, "selected": list(found.layers),
+         "split": [{"rank": r.rank, "low_variance": r.low_variance, "high_variance": r.high_variance} for r in found.rounds]},
+    ])
+    (step,) = step_by_step(history, {**IR, "split_num": split_num, "boundary": boundary}, [2])
+    assert len(step["lower"]) == split_num
+    ranked = sorted(step["before"])
+    for told, lower, taken in zip(step["split"], step["lower"], found.rounds, strict=True):
+        assert told["low_variance"] == pytest.approx(np.var(ranked[:lower]))
+        assert told["high_variance"] == pytest.approx(np.var(ranked[lower:]))
+        ranked = ranked[taken.rank :]
+
+
 def test_parts_of_layers_are_called_by_their_names():
     history = RunHistory()
     history.feed([
