@@ -23,6 +23,8 @@ from irtuning.run_commands import find_run, open_store, runs_app
 
 Flags = Annotated[RunConfig, Parameter(name="*")]
 NOTHING_GIVEN = RunConfig()
+Text = Annotated[str | None, Parameter(allow_leading_hyphen=True)]
+STOPPED = 130
 
 app = App(
     name="python -m irtuning",
@@ -57,6 +59,7 @@ def train(
     json
         End with one JSON object on standard output.
     """
+    from irtuning.insight.history import chosen
     from irtuning.runs import together
     from irtuning.runs.store import EventLog, RunStore
     from irtuning.runs.terminal import Terminal
@@ -73,14 +76,20 @@ def train(
             store = RunStore(output_dir) if output_dir else RunStore.default()
             run = store.create(together.for_all(config), preset=preset)
         folder = store.path(run)
-        terminal = Terminal(run, every=store.run_config(run).logging_steps or 10, out=sys.stderr if json else sys.stdout)
+        every = store.run_config(run).logging_steps or 10
+        terminal = Terminal(run, every=every, out=sys.stderr if json else sys.stdout, err=sys.stderr)
         log = EventLog(folder, also=terminal.take)
         if resume is not None:
             store.reopen(run, log)
+            terminal.recall(chosen(store.all_events(run)))
         status = work(folder, log=log, waiting=terminal.waits, resume=resume is not None, invite=invite)
     closing = terminal.close(folder)
-    if json and status == 0:
-        print(jsonlib.dumps({"run": run, "run_dir": str(folder), "adapter_dir": str(folder / "adapter"), **closing}))
+    if status == STOPPED:
+        print(f"train --resume {resume or (folder if output_dir else run)} goes on with it.", file=sys.stderr)
+    if json and status in (0, STOPPED):
+        there = folder / "adapter"
+        answer = {"run": run, "run_dir": str(folder), "adapter_dir": str(there) if there.is_dir() else None, **closing}
+        print(jsonlib.dumps(answer))
     return status
 
 
@@ -89,8 +98,8 @@ def classify(
     *,
     adapter: str = "",
     base: str = "",
-    before: str | None = None,
-    after: str | None = None,
+    before: Text = None,
+    after: Text = None,
     file: Path | None = None,
     output: Path | None = None,
     before_column: str | None = None,
@@ -145,6 +154,8 @@ def classify(
     if before is not None or after is not None:
         raise ConfigError("Give either --file or a pair, not both.")
     if output is not None:
+        if json:
+            raise ConfigError("--json is for standard output, and --output names a file: leave one out.")
         check_output(output, file)
     rows, lines = read_rows(file, Columns(before_column, after_column))
     table, problems = classify_rows(rows, lines, _open_adapter(adapter, base)[1])

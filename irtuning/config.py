@@ -6,6 +6,7 @@ Nothing here touches a disk or a device. What nobody set is None in a request; `
 from __future__ import annotations
 
 import os
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -58,7 +59,6 @@ class RunConfig(BaseModel):
     )
     layers: str | None = Field(
         None,
-        pattern=r"^\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*$",
         coerce_numbers_to_str=True,
         description="The units that train (fixed), counted from 0, e.g. 0,3-5.",
     )
@@ -168,7 +168,9 @@ class RunConfig(BaseModel):
     @field_validator("layers")
     @classmethod
     def _ranges_go_up(cls, text: str | None) -> str | None:
-        for part in (text or "").split(","):
+        for part in text.split(",") if text is not None else ():
+            if not re.fullmatch(r"\d{1,5}(-\d{1,5})?", part, re.ASCII):
+                raise ValueError(f"{part!r} is no unit and no range of units")
             first, _, last = part.partition("-")
             if last and int(last) < int(first):
                 raise ValueError(f"{part} goes down: name the lower unit first")
@@ -276,4 +278,6 @@ def explain(error: ValidationError) -> str:
         return f"{message[0].upper()}{message[1:]}."
     field = RunConfig.model_fields.get(name)
     meaning = f" ({field.description.rstrip('.')})" if field and field.description else ""
-    return f"{name.replace('_', ' ').capitalize()}: {message[0].lower()}{message[1:]}, not {first['input']!r}.{meaning}".strip()
+    # A fault found by a validator of ours says already what was given.
+    given = "" if first["type"] == "value_error" else f", not {first['input']!r}"
+    return f"{name.replace('_', ' ').capitalize()}: {message[0].lower()}{message[1:]}{given}.{meaning}".strip()

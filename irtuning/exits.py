@@ -22,8 +22,7 @@ def _answer(command: Callable[[], int | None]) -> int:
     try:
         return command() or 0
     except cyclopts.CycloptsError as error:
-        cause = error.__cause__
-        print(explain(cause) if isinstance(cause, ValidationError) else str(error), file=sys.stderr)
+        print(_fault(error), file=sys.stderr)
         return 2
     except ConfigError as error:
         print(error, file=sys.stderr)
@@ -44,6 +43,14 @@ def _answer(command: Callable[[], int | None]) -> int:
     except OSError as error:
         print(_reason(error), file=sys.stderr)
         return 1
+
+
+def _fault(error: cyclopts.CycloptsError) -> str:
+    if isinstance(error.__cause__, ValidationError):
+        return explain(error.__cause__)
+    if isinstance(error, cyclopts.UnusedCliTokensError):
+        return f"Nothing here takes {', '.join(map(repr, error.unused_tokens))}: see --help for what can be given."
+    return str(error)
 
 
 def _told_to_the_end(status: int) -> int:

@@ -16,6 +16,7 @@ from irtuning.paths import existing
 runs_app = App(name="runs", help="The runs of the store: list, stop, delete, ablate, compare, steps.")
 
 
+@runs_app.command(name="list")
 @runs_app.default
 def list_runs(*, json: Annotated[bool, Parameter(negative=())] = False) -> int:
     """List the runs, newest first.

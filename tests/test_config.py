@@ -89,6 +89,11 @@ def test_batch_sizes_multiply(given, batch, part, times):
         ({"seed": -1}, "Seed"),
         ({"tuning_method": "magic"}, "'ir', 'rst', 'ist'"),
         ({"colour": "red"}, "no setting called 'colour'"),
+        ({"tuning_method": "fixed", "layers": "a"}, r"^Layers: 'a' is no unit and no range of units\. \(The units"),
+        ({"tuning_method": "fixed", "layers": "3,"}, r"^Layers: '' is no unit and no range of units\. "),
+        ({"tuning_method": "fixed", "layers": ""}, r"^Layers: '' is no unit"),
+        ({"tuning_method": "fixed", "layers": "٣"}, "is no unit"),
+        ({"tuning_method": "fixed", "layers": "5-3"}, r"^Layers: 5-3 goes down: name the lower unit first\. "),
         ({"batch_size": 16, "per_device_train_batch_size": 3}, "no multiple"),
         (
             {"batch_size": 16, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 3},

@@ -225,10 +225,33 @@ def test_a_pair_that_is_none_is_refused(call, texts, says):
     assert says in done.stderr
 
 
+def test_texts_may_begin_with_a_dash(call):
+    done = call("classify", "--before", "- He go home.", "--after", "--- He goes home.", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["label"]
+
+
+def test_what_nothing_takes_is_named(call):
+    for arguments in (("runs", "foo"), ("runs", "delete", "a", "foo"), ("models", "foo")):
+        done = call(*arguments)
+        assert done.returncode == 2
+        assert "takes 'foo': see --help" in done.stderr
+    assert call("runs", "list").stdout == call("runs").stdout
+
+
+def test_rows_go_to_a_file_or_as_json_to_standard_output(tmp_path, call):
+    path = write_jsonl(tmp_path / "pairs.jsonl", make_rows(3))
+    done = call("classify", "--file", path, "--output", tmp_path / "out.csv", "--json")
+    assert done.returncode == 2
+    assert "leave one out" in done.stderr
+    assert not (tmp_path / "out.csv").exists()
+
+
 def test_a_corpus_that_is_nowhere_is_named_and_refused(tmp_path, small):
     done = loaded("train", *small(dataset_name=tmp_path / "nowhere.csv"))
     assert done.returncode == 1
-    assert "nowhere.csv" in done.stdout
+    assert "nowhere.csv" in done.stderr
+    assert "nowhere.csv" not in done.stdout
     assert str(tmp_path) not in done.stdout + done.stderr
 
 
@@ -260,7 +283,9 @@ def test_interrupted_it_saves_the_adapter_and_says_130(tmp_path, small, call, un
     finally:
         child.send_signal(signal.SIGKILL)
     (adapter,) = (tmp_path / "runs").glob("*/adapter/adapter_model.safetensors")
-    assert "its adapter is saved" in (said.read_text() if said.exists() else child.stdout)
+    told = said.read_text() if said.exists() else child.stdout + child.stderr
+    assert "its adapter is saved" in told
+    assert f"train --resume {adapter.parents[1]} goes on with it." in told
     done = call("classify", "--adapter", adapter.parent, "--before", "the cat", "--after", "the dog")
     assert done.returncode == 0, done.stderr
 
@@ -296,7 +321,7 @@ def test_the_papers_command_is_taken_word_for_word_and_ends_in_one_sentence_abou
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
     done = irtuning("train", *PAPERS_COMMAND, cwd=tmp_path)
     assert done.returncode == 1, done.stderr
-    last = done.stdout.strip().splitlines()[-1]
+    last = done.stderr.strip().splitlines()[-1]
     assert "meta-llama/Llama-3.1-8B-Instruct" in last
     assert "hub" in last
     assert "Traceback" not in done.stdout + done.stderr

@@ -244,3 +244,10 @@ class RunHistory:
         self.evaluations = [event for event in self.evaluations if event["step"] <= step]
         self.checkpoints = [event for event in self.checkpoints if event["step"] <= step]
         self.ending = None
+
+
+def chosen(events: Iterable[dict[str, Any]]) -> list[list[int]]:
+    """What trained in each step of a run, in order, from 0; steps that a resumed run forgot are left out."""
+    history = RunHistory()
+    history.feed(events)
+    return [np.flatnonzero(row).tolist() for row in history.selected]

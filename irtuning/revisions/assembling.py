@@ -55,9 +55,8 @@ def assemble(name: str, tables: dict[str, Table], columns: Columns) -> Corpus:
     ]
     for part, rows in parts.items():
         if not rows:
-            raise CorpusError(
-                f"{name!r} has no usable row{f' in {part}' if part else ''}.", "Each row needs two texts that differ."
-            )
+            why = f"Left out: {'; '.join(left_out(dropped))}." if dropped else "Each row needs two texts that differ."
+            raise CorpusError(f"{name!r} has no usable row{f' in {part}' if part else ''}.", why)
     if set(parts) in ({""}, {"train"}):
         parts = _split(name, next(iter(parts.values())), split.FILE_SHARES, notices)
     else:

@@ -177,6 +177,8 @@ def check_pair(before: str, after: str) -> None:
             decoded whole.
     """
     for side, text in (("before", before), ("after", after)):
+        if not isinstance(text, str):
+            raise RevisionError(f"The text {side} is missing.", "Give two texts, '' for one that is not there.")
         if len(text) > LONGEST_SIDE:
             raise RevisionError(
                 f"The text {side} has {len(text):,} characters, and {LONGEST_SIDE:,} are the most.",

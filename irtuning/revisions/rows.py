@@ -92,6 +92,9 @@ def _resolve(table: Table, columns: Columns, *, needs_label: bool = True) -> Col
                 f"{table.source!r} has no column {field.name!r}; {there}.",
                 f"Say which column holds the {'intention' if field.name == 'label' else f'text {field.name}'}.",
             )
+    if values["before"] == values["after"]:
+        both = f"before and after are both taken from the column {values['before']!r}"
+        raise CorpusError(f"{table.source!r} would show no revision: {both}.", "Name a column for each.")
     return Columns(**values)
 
 

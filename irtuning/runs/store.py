@@ -150,6 +150,8 @@ class RunStore:
         folder = self.path(run)
         try:
             kept = self.config(run)
+            if not kept.get("model_name"):
+                raise RunError(f"The settings of {run!r} cannot be read: its {CONFIG} is damaged.", "Start a new run.")
             # Of a run by an earlier version, defaults may be left that nothing reads any more.
             values = applicable(plain_config(kept), kept.get("given") or ())
             return parse_config(with_paths(values, read_json(folder / PRIVATE)))

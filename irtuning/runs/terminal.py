@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,15 +24,20 @@ class Terminal:
     """Takes a run's events and prints what a person wants to see.
 
     Args:
-        run: its id. every: steps between two progress lines. out: where lines go.
+        run: its id. every: steps between two progress lines. out: where lines go. err: where it goes why the run failed; the same
+            by default.
     """
 
-    def __init__(self, run: str, *, every: int, out: TextIO) -> None:
-        self._run, self._every, self._out = run, every, out
+    def __init__(self, run: str, *, every: int, out: TextIO, err: TextIO | None = None) -> None:
+        self._run, self._every, self._out, self._err = run, every, out, err
         self._units, self._unit, self._steps = 0, "layer", 0
         self._selected: list[list[int]] = []
         self._seconds: deque[float] = deque(maxlen=PACE_STEPS)
         self._phase = ""
+
+    def recall(self, selected: Iterable[Sequence[int]]) -> None:
+        """Takes what trained in the steps before a run went on, for the closing heatmap."""
+        self._selected = [list(step) for step in selected]
 
     def waits(self, holder: str) -> None:
         """Says for which run this one waits."""
@@ -56,7 +62,9 @@ class Terminal:
                 self._say(f"step {event.step}: macro-F1 {event.metrics['macro_f1']:.3f} on {event.subset}")
             case Notice():
                 self._say(event.text)
-            case Failed() | Stopped() | Finished():
+            case Failed():
+                self._say(f"{event.what} {event.advice}".strip(), self._err)
+            case Stopped() | Finished():
                 self._say(f"{event.what} {event.advice}".strip())
 
     def close(self, run_dir: Path) -> dict[str, Any]:
@@ -110,11 +118,11 @@ class Terminal:
         )
         self._say(f"{closing['seconds']:.1f} s, peak memory {_gigabytes(closing['peak_memory_mib']):.2f} GB")
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, out: TextIO | None = None) -> None:
         try:
-            print(f"{self._run}  {text}", file=self._out, flush=True)
+            print(f"{self._run}  {text}", file=out or self._out, flush=True)
         except UnicodeEncodeError:
-            self._say(text.encode("ascii", "replace").decode())
+            self._say(text.encode("ascii", "replace").decode(), out)
         except (OSError, ValueError):
             # Whoever read is gone, as `| head` is, or its disk is full: the run goes on without a word.
             self._out = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115

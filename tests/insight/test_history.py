@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from irtuning.events import Evaluated, Finished, Notice, Phase, Resumed, Step
-from irtuning.insight.history import RunHistory
+from irtuning.insight.history import RunHistory, chosen
 from tests.simulated import plain, simulate
 
 
@@ -103,3 +103,9 @@ def test_how_events_are_cut_into_portions_does_not_matter(cuts):
     assert whole.splits == parts.splits
     assert whole.ending == parts.ending
     assert len(whole) == 70
+
+
+def test_what_was_chosen_leaves_out_what_a_resumed_run_forgot():
+    steps = [step(1, [1.0, None], [0]), step(2, [1.0, 2.0], [0, 1]), *plain(Resumed(from_step=1)), step(2, [None, 2.0], [1])]
+    assert chosen(steps) == [[0], [1]]
+    assert chosen([]) == []

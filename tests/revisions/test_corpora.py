@@ -146,7 +146,8 @@ def test_a_file_of_a_dozen_rows_can_be_tried(tmp_path):
         ([*rows(20, labels="a"), {"before": "x", "after": "y", "label": "b"}], "Too few labels"),
         (rows(3), "Too few labels"),
         (rows(5), "too few rows to set some aside (5)"),
-        ([{"before": "x", "after": " x", "label": "a"}] * 8, "has no usable row"),
+        ([{"before": "x", "after": " x", "label": "a"}] * 8, "has no usable row. Left out: 8 rows that differ in white space alone."),
+        ([{"before": "x" * 30_000, "after": "y", "label": "a"}], "Left out: 1 row of more than 20,000 characters a side."),
         (rows(400, labels=[f"text {i}" for i in range(200)]), "has 200 different labels"),
     ],
 )
@@ -267,3 +268,9 @@ def test_why_no_row_can_be_scored_is_said(tmp_path):
     with pytest.raises(CorpusError, match=r"'mine\.jsonl' has no row to score") as caught:
         load_test(str(path))
     assert "1 row with both sides empty; 1 row of more than 20,000 characters a side" in str(caught.value)
+
+
+def test_one_column_cannot_be_both_texts(tmp_path):
+    path = save(tmp_path / "mine.jsonl", rows(20))
+    with pytest.raises(CorpusError, match="before and after are both taken from the column 'before'"):
+        load_corpus(str(path), Columns("before", "before"))

@@ -196,6 +196,8 @@ def test_short_pairs_are_not_tokenised_to_be_measured():
 def test_pairs_that_are_no_revision_are_refused(before, after, says):
     with pytest.raises(RevisionError, match=says) as caught:
         check_pair(before, after)
+    with pytest.raises(RevisionError, match="The text before is missing"):
+        check_pair(None, after)
     assert caught.value.advice
 
 

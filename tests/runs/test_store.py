@@ -113,11 +113,15 @@ def test_readers_never_see_half_a_config(store, queued):
     assert broken == []
 
 
-def test_a_damaged_config_is_said_in_a_sentence(store, queued):
-    (store.path(queued) / "config.json").write_text('{"learning_rate": "fast"}')
-    with pytest.raises(RunError, match="cannot be used"):
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [('{"model_name": "minilm", "learning_rate": "fast"}', "cannot be used"), ("{", "cannot be read"), ("{}", "cannot be read")],
+)
+def test_a_damaged_config_is_said_in_a_sentence(store, queued, text, says):
+    (store.path(queued) / "config.json").write_text(text)
+    with pytest.raises(RunError, match=says):
         store.run_config(queued)
-    assert store.list()[0]["model"] is None
+    assert store.list()[0]["model"] == ("minilm" if "minilm" in text else None)
 
 
 def test_a_home_that_cannot_be_written(tmp_path, small):

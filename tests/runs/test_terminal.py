@@ -2,7 +2,7 @@
 
 import io
 
-from irtuning.events import Notice, RunStarted, Step
+from irtuning.events import Failed, Notice, RunStarted, Step, Stopped
 from irtuning.runs.terminal import Terminal
 
 
@@ -49,3 +49,27 @@ def test_signs_that_the_output_does_not_know_are_replaced():
     terminal.take(Notice(text="loading …"))
     terminal.take(Notice(text="two"))
     assert inner.getvalue().decode() == "calm-heron-0a0a  loading ?\ncalm-heron-0a0a  two\n"
+
+
+def test_why_a_run_failed_goes_where_errors_go():
+    out, err = io.StringIO(), io.StringIO()
+    terminal = Terminal("calm-heron-0a0a", every=10, out=out, err=err)
+    terminal.take(Failed(what="The disk is full.", advice="Make room."))
+    terminal.take(Stopped(what="It was stopped."))
+    assert err.getvalue() == "calm-heron-0a0a  The disk is full. Make room.\n"
+    assert out.getvalue() == "calm-heron-0a0a  It was stopped.\n"
+
+
+def test_of_a_run_that_went_on_the_steps_before_are_drawn_too(tmp_path):
+    out = io.StringIO()
+    terminal = Terminal("calm-heron-0a0a", every=10, out=out)
+    terminal.recall([[0], [0], [0, 1]])
+    terminal.take(Step(
+        step=4, epoch=0, loss=1.0, learning_rate=0.1, scores=[1.0] * 2, selected=[1], moved=[1], seconds=1, tokens=1, memory_mib=1.0,
+    ))
+    terminal.take(RunStarted(
+        layers=2, layer_names=["a", "b"], parameters_trainable=1, parameters_total=2, device="cpu", dtype="float32", steps=4,
+        corpus_sizes={"train": 1, "validation": 1, "test": 1}, labels=["x", "y"],
+    ))
+    terminal.close(tmp_path)
+    assert [line[-4:] for line in out.getvalue().splitlines()[-2:]] == ["  ██", "███ "]
