@@ -210,7 +210,7 @@ def test_what_cannot_be_shared_out_ends_all_processes_in_one_sentence(tmp_path, 
         2, "--model-name", model_dirs("llama"), "--dataset-name", corpus, "--batch-size", 7, "--output-dir", tmp_path / "r",
     )  # fmt: skip
     assert first.wait(120) == second.wait(120) == 1
-    assert "A batch of 7 cannot be shared out to 2 processes." in first.stdout
+    assert "A batch of 7 cannot be shared out to 2 processes." in first.stderr
 
 
 def test_a_devices_batch_counts_once_a_process(monkeypatch):
