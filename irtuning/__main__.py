@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
+import shlex
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -85,7 +86,7 @@ def train(
         status = work(folder, log=log, waiting=terminal.waits, resume=resume is not None, invite=invite)
     closing = terminal.close(folder)
     if status == STOPPED:
-        print(f"train --resume {resume or (folder if output_dir else run)} goes on with it.", file=sys.stderr)
+        print(f"train --resume {shlex.quote(resume or str(folder if output_dir else run))} goes on with it.", file=sys.stderr)
     if json and status in (0, STOPPED):
         there = folder / "adapter"
         answer = {"run": run, "run_dir": str(folder), "adapter_dir": str(there) if there.is_dir() else None, **closing}
@@ -128,7 +129,7 @@ def classify(
     after_column
         The file's column of the text after; unset: `after` or another usual name.
     json
-        Answer as JSON; of a file without --output, one object a row.
+        Answer as JSON: of a file one object a row, with --output one on what was written there.
     """
     from irtuning.classify import refuse_unnamed
     from irtuning.classify_file import check_output, classify_rows, write_table
@@ -154,12 +155,12 @@ def classify(
     if before is not None or after is not None:
         raise ConfigError("Give either --file or a pair, not both.")
     if output is not None:
-        if json:
-            raise ConfigError("--json is for standard output, and --output names a file: leave one out.")
         check_output(output, file)
     rows, lines = read_rows(file, Columns(before_column, after_column))
     table, problems = classify_rows(rows, lines, _open_adapter(adapter, base)[1])
     write_table(table, output, as_json=json)
+    if output is not None and json:
+        print(jsonlib.dumps({"output": str(output), "rows": len(table), "problems": problems}, ensure_ascii=False))
     for problem in problems:
         print(problem, file=sys.stderr)
     return 0

@@ -239,12 +239,14 @@ def test_what_nothing_takes_is_named(call):
     assert call("runs", "list").stdout == call("runs").stdout
 
 
-def test_rows_go_to_a_file_or_as_json_to_standard_output(tmp_path, call):
-    path = write_jsonl(tmp_path / "pairs.jsonl", make_rows(3))
+def test_what_was_written_to_a_file_is_told_as_json(tmp_path, call):
+    path = write_jsonl(tmp_path / "pairs.jsonl", [*make_rows(3), {"before": "same", "after": "same"}])
     done = call("classify", "--file", path, "--output", tmp_path / "out.csv", "--json")
-    assert done.returncode == 2
-    assert "leave one out" in done.stderr
-    assert not (tmp_path / "out.csv").exists()
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["output"], told["rows"]) == (str(tmp_path / "out.csv"), 4)
+    assert len(told["problems"]) == 1
+    assert len((tmp_path / "out.csv").read_text(encoding="utf-8-sig").splitlines()) == 5
 
 
 def test_a_corpus_that_is_nowhere_is_named_and_refused(tmp_path, small):
@@ -285,7 +287,7 @@ def test_interrupted_it_saves_the_adapter_and_says_130(tmp_path, small, call, un
     (adapter,) = (tmp_path / "runs").glob("*/adapter/adapter_model.safetensors")
     told = said.read_text() if said.exists() else child.stdout + child.stderr
     assert "its adapter is saved" in told
-    assert f"train --resume {adapter.parents[1]} goes on with it." in told
+    assert f"train --resume {shlex.quote(str(adapter.parents[1]))} goes on with it." in told
     done = call("classify", "--adapter", adapter.parent, "--before", "the cat", "--after", "the dog")
     assert done.returncode == 0, done.stderr
 
