@@ -50,9 +50,9 @@ def train(
     ----------
     preset
         A starting point; flags that are given win over it. thirty-seconds (the default): MiniLM on the starter corpus; real-llm:
-        SmolLM2-135M on it; paper: Llama 3.1 8B on IteraTeR with the paper's settings. steady goes with any model and saves time:
-        all layers train in the first steps, then the most important within a budget of time, and what comes out of the layers
-        below them is kept.
+        SmolLM2-135M on it; paper: Llama 3.1 8B on IteraTeR with the paper's settings. steady goes with any model and saves time, on
+        deep ones at a point or two of F1: all layers train in the first steps, then the most important within a budget of time,
+        and what comes out of the layers below them is kept.
     output_dir
         Make the run's folder inside this one instead of the store's.
     resume
