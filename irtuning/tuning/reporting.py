@@ -15,7 +15,7 @@ from typing import Any
 from transformers import TrainerCallback
 from transformers.integrations import TensorBoardCallback, get_reporting_integration_callbacks
 
-from irtuning.errors import ConfigError, StudioError
+from irtuning.errors import ConfigError
 
 REPORTERS = {"wandb": "wandb", "tensorboard": "tensorboard", "trackio": "trackio"}
 """Value of `report_to` -> the package it needs."""
@@ -70,8 +70,6 @@ def _told(report_to: str) -> Iterator[None]:
     """Whatever a tracker raises in here becomes one sentence with the first line of its words."""
     try:
         yield
-    except StudioError:
-        raise
     except Exception as error:
         words = (str(error).strip().splitlines() or [type(error).__name__])[0][:_LONGEST].rstrip(".")
         raise ConfigError(
