@@ -267,13 +267,32 @@ def parse_config(values: dict[str, Any]) -> RunConfig:
         raise ConfigError(explain(error)) from None
 
 
+_FAULTS = {
+    "int_parsing": "a whole number is expected",
+    "int_from_float": "a whole number is expected",
+    "int_type": "a whole number is expected",
+    "float_parsing": "a number is expected",
+    "float_type": "a number is expected",
+    "finite_number": "a finite number is expected",
+    "bool_parsing": "true or false is expected",
+    "string_type": "text is expected",
+    "literal_error": "{expected} is expected",
+    "greater_than": "more than {gt:g} is expected",
+    "greater_than_equal": "{ge:g} or more is expected",
+    "less_than": "less than {lt:g} is expected",
+    "less_than_equal": "{le:g} or less is expected",
+}
+"""pydantic's kinds of faults in a user's words."""
+
+
 def explain(error: ValidationError) -> str:
     """The first fault of a validation as one sentence for people."""
     first = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"A run has no setting called {name!r}."
-    message = first["msg"].removeprefix("Value error, ")
+    plain = _FAULTS.get(first["type"])
+    message = plain.format_map(first.get("ctx", {})) if plain else first["msg"].removeprefix("Value error, ")
     if not name:
         return f"{message[0].upper()}{message[1:]}."
     field = RunConfig.model_fields.get(name)

@@ -39,6 +39,24 @@ def test_presets_fill_in_and_explicit_choices_win(preset):
     assert config.model_name == catalogue.PRESETS[preset].values["model_name"]
 
 
+@pytest.mark.parametrize(("values", "words"), [
+    ({"max_steps": "x"}, "Max steps: a whole number is expected, not 'x'. ("),
+    ({"max_steps": 2.5}, "Max steps: a whole number is expected, not 2.5. ("),
+    ({"learning_rate": "fast"}, "Learning rate: a number is expected, not 'fast'. ("),
+    ({"learning_rate": 0}, "Learning rate: more than 0 is expected, not 0. ("),
+    ({"batch_size": 0}, "Batch size: 1 or more is expected, not 0. ("),
+    ({"budget": 1.5}, "Budget: less than 1 is expected, not 1.5. ("),
+    ({"settle_after": 1}, "Settle after: less than 1 is expected, not 1. ("),
+    ({"load_8bit": "perhaps"}, "Load 8bit: true or false is expected, not 'perhaps'. ("),
+    ({"split_num": 3}, "Split num: 2 or less is expected, not 3. ("),
+    ({"tuning_method": "{x}"}, "Tuning method: 'ir', "),
+])
+def test_a_wrong_value_is_told_in_plain_words(values, words):
+    with pytest.raises(ConfigError) as told:
+        parse_config(values)
+    assert str(told.value).startswith(words)
+
+
 @pytest.mark.parametrize("other", [
     {"tuning_method": "rst"}, {"tuning_method": "full"}, {"importance_metric_name": "cosine"}, {"explore": 0.2}, {"split_num": 2},
 ])

@@ -46,7 +46,9 @@ def cards(machine: Machine | None, spans: Mapping[str, str] = MappingProxyType({
 
 def _card(preset: catalogue.Preset, reason: str, span: str, chosen: bool) -> str:
     disabled = " disabled" if reason else ""
-    note = reason or ", ".join(filter(None, [preset.subtitle, span]))
+    # A line may end after a comma only: neither `30` nor `about 70` stands alone.
+    parts = [part.replace(" ", "\N{NO-BREAK SPACE}") for part in (*preset.subtitle.split(", "), span) if part]
+    note = reason or ", ".join(parts)
     return (
         f'<label class="ir-card-choice{" ir-cannot" if reason else ""}">'
         f'<input type="radio" name="ir-preset" value="{preset.name}"{" checked" if chosen else ""}{disabled}>'

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from irtuning.errors import StudioError
+from irtuning.insight.machine import Machine
 from irtuning.ui import api
 from irtuning.ui.address import PAGES, read_query
 from irtuning.ui.classify import ClassifyPage, classify_page
@@ -65,6 +66,11 @@ def build_ui(studio: Studio) -> gr.Blocks:
     return blocks
 
 
+def _offered(studio: Studio, machine: Machine | None) -> gr.HTML:
+    """The cards, with how long each preset takes here by what has run so far."""
+    return gr.HTML(cards=cards(machine, preset_spans(studio.store, machine), free=studio.paths_allowed()))
+
+
 def _heading(machine: str) -> str:
     return f'<div class="ir-top"><h1>{TITLE}</h1><span class="ir-machine" title="Where runs train">{text(machine)}</span></div>'
 
@@ -100,17 +106,18 @@ def _wire_bridge(
         return gr.Tabs(selected=address.page), watched, *shown, chosen
 
     def changed(event: gr.EventData, shown: str, *values: Any) -> list[Any]:
-        """Once a run has ended: the estimate, as it may tell how long the next one takes, and what the Runs page shows of it."""
+        """Once a run has ended: the estimates, as it may tell how long the next one takes, and what the Runs page shows of it."""
         if event._data.get("state") not in ("finished", "stopped", "failed", "lost"):
-            return [gr.skip()] * (1 + len(runs.outputs))
+            return [gr.skip()] * (2 + len(runs.outputs))
         found = runs.opened(shown) if shown == event._data.get("run") else [gr.skip()] * len(runs.outputs)
         found[0], found[runs.outputs.index(runs.live)] = runs.rows(), gr.skip()
-        return [train.estimate(values, studio.probe.known()), *found]
+        machine = studio.probe.known()
+        return [_offered(studio, machine), train.estimate(values, machine), *found]
 
     outputs = [tabs, train.live, *runs.outputs, classify.adapter]
     # The address is asked and not the event: of several in a row only the last place counts, and it is that one.
     bridge.open(opened, bridge, outputs, js="() => location.search", trigger_mode="always_last", **QUIET)
-    bridge.state(changed, [runs.live, *train.inputs], [train.note, *runs.outputs], **QUIET)
+    bridge.state(changed, [runs.live, *train.inputs], [train.presets, train.note, *runs.outputs], **QUIET)
 
 
 def _wire_load(
@@ -129,8 +136,7 @@ def _wire_load(
 
     def learned(*values: Any) -> tuple[Any, ...]:
         machine = studio.probe.wait()
-        offered = cards(machine, preset_spans(studio.store, machine), free=studio.paths_allowed())
-        return _heading(machine.words if machine else ""), gr.HTML(cards=offered), train.estimate(values, machine)
+        return _heading(machine.words if machine else ""), _offered(studio, machine), train.estimate(values, machine)
 
     blocks.load(None, None, tabs, js="() => ({__type__: 'update', selected: irtuning.asked()})")
     blocks.load(visit, bridge, [train.live, *runs.outputs, classify.adapter], js="() => location.search", **QUIET)

@@ -119,6 +119,10 @@ def test_the_default_run_from_start_to_a_classified_pair(studio, visit):
     else:
         assert "no clear difference" in ending["what"]
     expect(page.locator("#live")).to_contain_text(f"{metrics['network']['macro_f1']:.2f}")
+    estimate = page.locator("#ir-estimate")
+    expect(estimate).not_to_contain_text("A guess", timeout=PATIENCE)
+    span = re.match(r"About (\d+ \w+) and", estimate.inner_text())[1]
+    expect(page.locator(".ir-card-choice").first).to_contain_text(f"about {span}")
     page.locator("#live").get_by_role("button", name="Try its adapter").click()
     page.get_by_label("Before").fill("She go to the market every days.")
     page.get_by_label("After").fill("She goes to the market every day.")

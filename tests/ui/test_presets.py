@@ -40,8 +40,8 @@ def test_the_cards_are_radios_one_chosen_and_what_cannot_run_disabled():
 
 def test_a_card_says_how_long_it_takes_here_but_not_where_it_cannot_run():
     made = cards(CPU, {"thirty-seconds": "about 70 s", "paper": "about 3 h"})
-    assert "MiniLM, 6 layers, about 70 s<" in made
-    assert "SmolLM2, 30 layers<" in made
+    assert "MiniLM, 6\N{NO-BREAK SPACE}layers, about\N{NO-BREAK SPACE}70\N{NO-BREAK SPACE}s<" in made
+    assert "SmolLM2, 30\N{NO-BREAK SPACE}layers<" in made
     assert "about 3 h" not in made
 
 
