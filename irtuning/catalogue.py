@@ -391,6 +391,13 @@ STARTING_POINTS = {**PRESETS, "steady": Preset("steady", "Steady", "for any mode
 """What `--preset` takes: the page's three, and one that goes with any model."""
 
 
+def preset_values(preset: Preset, model_name: str | None) -> dict[str, Any]:
+    """A preset's values for a model; those of the paper's setting as the paper has them for this one of its models."""
+    entry = MODELS.get(model_name or "")
+    own = entry.defaults if entry and PAPER.keys() <= entry.defaults.keys() else {}
+    return {**preset.values, **{name: own[name] for name in preset.values if name in own}}
+
+
 def defaults_for(model_name: str) -> dict[str, Any]:
     """RunConfig defaults for a model by name; unknown names (a hub id, a folder) get the generic ones."""
     entry = MODELS.get(model_name)

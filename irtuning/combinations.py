@@ -73,6 +73,10 @@ def fault(values: Mapping[str, Any]) -> str | None:
             f"{every}: {'settle (settle after)' if values.get('budget') is not None else 'measure all more rarely (refresh every)'}, "
             "or leave it out"
         )
+    if _set(values, "cache_prefix") and values.get("tuning_method") == "fixed" and _names_lowest(values.get("layers") or ""):
+        return "cache prefix keeps what comes out of layers below the lowest that trains, and layer 0 is named: leave one out"
+    if _set(values, "settle_after") and values.get("relative_to") == "own-mean":
+        return "relative to own-mean tells no unit from another in mean scores, by which settle after chooses: leave one out"
     for option, others in INSTEAD_OF.items():
         for name, usual in others.items():
             if values.get(option) is not None and values.get(name) not in (None, usual):
@@ -106,6 +110,10 @@ def applicable(values: Mapping[str, Any], given: Collection[str]) -> dict[str, A
         if values.get(chooser) is not None and values[chooser] not in readers
     }
     return {name: value for name, value in values.items() if name in given or name not in unread}
+
+
+def _names_lowest(layers: str) -> bool:
+    return any(part.partition("-")[0].strip("0") == "" for part in layers.split(",") if part)
 
 
 def _whole_step_every(values: Mapping[str, Any]) -> int:

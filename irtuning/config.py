@@ -209,7 +209,7 @@ class RunConfig(BaseModel):
         if preset is None:
             raise ConfigError(f"There is no preset {name!r}.", f"Choose one of {', '.join(catalogue.STARTING_POINTS)}.")
         known = self.model_dump(exclude_none=True)
-        values = {**preset.values, **known}
+        values = {**catalogue.preset_values(preset, self.model_name), **known}
         if preset.whole and (wrong := combinations.fault(values)):
             raise ConfigError(f"The preset {name} does not go with that: {wrong}.")
         return parse_config(combinations.applicable(values, known))

@@ -34,6 +34,8 @@ from irtuning.errors import ConfigError
         ({"cache_prefix": True, "importance_metric_name": "cosine"}, "only by gradient and weight"),
         ({"encoding": "pair", "use_instruction": True}, "without an instruction"),
         ({"encoding": "pair", "instruction": "{before} {after}"}, "without an instruction"),
+        ({"tuning_method": "fixed", "layers": "3,0-1", "cache_prefix": True}, "layer 0 is named"),
+        ({"budget": 0.5, "settle_after": 0.1, "relative_to": "own-mean"}, "leave one out"),
         ({"tuning_method": "fixed", "layers": "1,5-3"}, "5-3 goes down"),
     ],
 )
@@ -54,6 +56,7 @@ def test_what_nothing_would_read_is_refused(values, said):
         {"budget": 0.5, "settle_after": 0.1, "cache_prefix": True},
         {"budget": 0.5, "refresh_every": 3},
         {"refresh_every": 11, "cache_prefix": True},
+        {"tuning_method": "fixed", "layers": "10,2-3", "cache_prefix": True},
     ],
 )
 def test_defaults_that_do_not_apply_are_left_out_and_the_resolved_values_stand(values):

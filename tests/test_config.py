@@ -31,6 +31,12 @@ def test_the_papers_models_have_the_papers_values(model):
     assert RunConfig(model_name=model, use_instruction=False).resolve().encoding == "pair"
 
 
+def test_the_papers_preset_keeps_what_the_paper_has_for_the_model():
+    assert RunConfig(model_name="llama2-13b").with_preset("paper").resolve().batch_size == 8
+    assert RunConfig(model_name="llama2-13b", batch_size=4).with_preset("paper").resolve().batch_size == 4
+    assert RunConfig(model_name="minilm").with_preset("paper").resolve().learning_rate == 2e-4
+
+
 @pytest.mark.parametrize("preset", catalogue.PRESETS)
 def test_presets_fill_in_and_explicit_choices_win(preset):
     config = RunConfig(learning_rate=1e-5, use_instruction=False).with_preset(preset).resolve()

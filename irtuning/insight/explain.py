@@ -44,7 +44,7 @@ def explain(history: RunHistory, step: int, settings: Mapping[str, Any]) -> dict
     splits = int(settings.get("split_num") or 1)
 
     scores, last = _known_before(history, step, metric)
-    aside = other_reason(step, selected, settings)
+    aside = other_reason(step, selected, settings, measured=bool((last >= 0).any()))
     selection = None
     if method == "ir" and not aside and (last >= 0).any():
         selection = select_layers(scores, metric=metric, splits=splits, boundary=boundary)
@@ -79,9 +79,10 @@ def step_by_step(history: RunHistory, settings: Mapping[str, Any], steps: Sequen
 
     Returns:
         for each step {"step", "unit", "before" (scores that it was chosen by, carried over where they were not measured in the
-        step before, 1000 where never), "ranks" (place of each in ascending order, from 0; None where random numbers were
-        ranked), "split" (the rounds as the event has them), "lower" (how many lay below the least variance in each round, which
-        is where it splits or, by the paper's code, one further), "why" (a sentence), "selected", "measured" (None: not measured)}.
+        step before, 1000 where never), "by" (what was ranked: `scores`, `relative scores`, which are not on record, or
+        `random numbers`), "ranks" (place of each in ascending order, from 0; None where it was not these scores), "split" (the
+        rounds as the event has them), "lower" (how many lay below the least variance in each round, which is where it splits or,
+        by the paper's code, one further), "why" (a sentence), "selected", "measured" (None: not measured)}.
 
     Raises:
         KeyError: the run has no such step (yet).
@@ -92,11 +93,13 @@ def step_by_step(history: RunHistory, settings: Mapping[str, Any], steps: Sequen
         told = explain(history, step, settings)
         row = history.row(step)
         before, last = _known_before(history, step, settings.get("importance_metric_name") or "gradient")
-        ranks = np.argsort(np.argsort(before, kind="stable"), kind="stable").tolist() if (last >= 0).any() else None
+        relative = (settings.get("relative_to") or "nothing") != "nothing"
+        by = "random numbers" if not (last >= 0).any() else "relative scores" if relative else "scores"
+        ranks = np.argsort(np.argsort(before, kind="stable"), kind="stable").tolist() if by == "scores" else None
         measured = [None if np.isnan(score) else float(score) for score in history.scores[row]]
         found.append(
             {
-                "step": int(step), "unit": history.unit, "before": [float(score) for score in before], "ranks": ranks,
+                "step": int(step), "unit": history.unit, "before": [float(score) for score in before], "by": by, "ranks": ranks,
                 "split": history.splits[row], "lower": [int(r["rank"]) + beyond for r in history.splits[row] or ()],
                 "why": told["sentence"],
                 "selected": np.flatnonzero(history.selected[row]).tolist(), "measured": measured,

@@ -14,12 +14,12 @@ RELATIVES = {
 }
 
 
-def other_reason(step: int, selected: np.ndarray, settings: Mapping[str, Any]) -> str:
+def other_reason(step: int, selected: np.ndarray, settings: Mapping[str, Any], *, measured: bool = True) -> str:
     """One sentence, empty where the split of the scores as they stood decides.
 
     Args:
         step: number of the step, from 1. selected: what trains, shape (units,), bool.
-        settings: the run's resolved config.
+        settings: the run's resolved config. measured: whether any score was on record when it was chosen.
     """
     kept, units = int(selected.sum()), len(selected)
     unit = str(settings.get("selection_unit") or "layer")
@@ -48,6 +48,8 @@ def other_reason(step: int, selected: np.ndarray, settings: Mapping[str, Any]) -
         return f"{of} train: the most importance within {float(budget):.0%} of a full step's time on average."
     if every and (step - 1) % every == 0 and kept == units:
         return f"Every {unit} trains and is measured in one of {every} steps; this is such a step."
+    if not measured:
+        return f"Nothing was measured yet: {of} train, drawn at random." if method == "top-k" else ""
     relative = RELATIVES.get(str(settings.get("relative_to")))
     ranked = f"each score relative to {relative}" if relative else ""
     explored = f"{float(settings['explore']):.0%} of the choice exchanged at random" if settings.get("explore") else ""

@@ -48,7 +48,7 @@ def step_lines(steps: Sequence[dict[str, Any]]) -> list[str]:
     """Lines of `insight.explain.step_by_step`: for each step what was ranked, how it was split, what trained, what was measured."""
     lines = []
     for step in steps:
-        what = "split" if step["ranks"] else "random numbers split"
+        what = "split" if step["by"] == "scores" else f"{step['by']} split"
         lines += [*([""] if lines else []), f"step {step['step']}: {step['why']}"]
         lines += [
             f"{what} at rank {r['rank']}: variances {_number(r['low_variance'], '.6g')} of the lower {lower}, "

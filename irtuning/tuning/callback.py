@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Any
+from typing import Any, get_args
 from weakref import WeakKeyDictionary, ref
 
 import torch
@@ -22,7 +22,7 @@ from transformers.trainer import TRAINING_ARGS_NAME
 from irtuning.errors import ModelError
 from irtuning.events import Step
 from irtuning.tuning.checkpoints import folder_of, resumed_from
-from irtuning.tuning.damping import losses_under_damping
+from irtuning.tuning.damping import losses_under_damping, refuse_undampable
 from irtuning.tuning.device import memory_mib
 from irtuning.tuning.hidden import CosineMeter
 from irtuning.tuning.importance import clip_gradients, gradient_norms, layer_scores, weight_scores
@@ -49,9 +49,10 @@ class LayerwiseCallback(TrainerCallback):
 
     The model must come with its adapters trainable: the optimizer takes only what requires a gradient when it is made.
     Clipping is taken over from the Trainer, so that gradients are measured before it; the Trainer gets it back at the end.
-    One transfer from the device is made a step, for scores, loss and counters together (cosine importance over several
-    processes needs one more, for the widths of their batches). The policy's state goes into the Trainer's checkpoints and
-    comes back with `resume_from_checkpoint`. A layer without adapters is not among the units; `layers` tells which those are.
+    One transfer from the device is made a step, for scores, loss and counters together (one more for the widths of several
+    processes' batches with cosine importance, and one for a rate that is a tensor). The policy's state goes into the Trainer's
+    checkpoints and comes back with `resume_from_checkpoint`. A layer without adapters is not among the units; `layers` tells
+    which those are.
 
     Args:
         policy: the name of a method (`"ir"`, `"rst"`, `"ist"`, `"full"`, `"lisa"`, `"top-k"`), or a function from the
@@ -66,9 +67,10 @@ class LayerwiseCallback(TrainerCallback):
         >>> Trainer(model=get_peft_model(model, lora), ..., callbacks=[LayerwiseCallback("ir", emit=print)]).train()
 
     Raises:
-        ValueError: there is no such method, or cosine or weight are to be measured of parts of layers.
-        ModelError: when training begins, if no layers or no trainable adapters are found, or gradients cannot be measured there
-            (`surroundings.py`); after the first step, if the method needs the model's own loss and never sees it.
+        ValueError: there is no such method, importance or unit, or cosine or weight are to be measured of parts of layers.
+        ModelError: when training begins, if no layers or no trainable adapters are found, gradients cannot be measured there
+            (`surroundings.py`), or the method damps adapters of a kind that cannot be; after the first step, if the method needs
+            the model's own loss, or its layers' states, and never sees them.
     """
 
     def __init__(
@@ -81,6 +83,9 @@ class LayerwiseCallback(TrainerCallback):
         on_norms: Callable[[int, list[float]], None] | None = None,
         on_choice: Callable[[int], None] = lambda lowest: None,
     ) -> None:
+        for what, asked, known in (("importance", importance, get_args(Metric)), ("unit", unit, get_args(UnitKind))):
+            if asked not in known:
+                raise ValueError(f"{what} must be one of {', '.join(known)}, not {asked!r}")
         if importance != "gradient" and unit != "layer":
             raise ValueError(f"{importance} importance is measured for whole layers, not for a {unit}")
         self._make_policy = named_policy(policy, importance) if isinstance(policy, str) else policy
@@ -120,12 +125,14 @@ class LayerwiseCallback(TrainerCallback):
             Stack(
                 depth=tuple(layer.depth for layer in self.layers),
                 layers=len(modules),
-                parameters=tuple(sum(p.numel() for _, p in layer.parameters) for layer in self.layers),
+                parameters=tuple(layer.size for layer in self.layers),
                 weight_norms=lambda: frozen_norms(model, self.layers),
                 steps=state.max_steps,
                 seed=args.seed,
             )
         )
+        if self.policy.tries:
+            refuse_undampable(model, self.layers)
         if not isinstance(self.policy, FullPolicy):
             refuse_out_of_step(args, model)
         self._depth = len(modules)
@@ -150,7 +157,7 @@ class LayerwiseCallback(TrainerCallback):
             model.register_forward_hook(self._listen, with_kwargs=True),
         ]
         _AT_WORK[model] = ref(self)
-        let_resting_layers_rest(args, model)
+        let_resting_layers_rest(model)
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -192,7 +199,7 @@ class LayerwiseCallback(TrainerCallback):
             self._norms = torch.full_like(self._norms, -1.0)
         self._moved = self._snapshot.moved()
         rates = lr_scheduler.get_last_lr() if lr_scheduler is not None else [0.0]
-        self._rate = float(rates[0]) if not isinstance(rates[0], torch.Tensor) else 0.0
+        self._rate = float(rates[0])
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Brings everything over in one transfer, tells the policy, reports the step."""
@@ -212,6 +219,11 @@ class LayerwiseCallback(TrainerCallback):
         norms, moved, rest = numbers[:count], numbers[count : count + layers], numbers[count + layers :]
         loss, tokens = self._tally.read(rest[len(rest) - len(told) :], world_size())
         scores = self._scores(norms, rest)
+        if self._meter and not any(score is not None for score in scores):
+            raise ModelError(
+                "Cosine importance listens to the model's layers, and nothing was heard from them in this step.",
+                "Call the model itself in compute_loss, train without torch_compile, or choose gradient importance.",
+            )
         self.policy.observe(scores)
         state.stateful_callbacks[STATE] = {"of": self._kind(), "state": self.policy.state_dict()}
         if self._on_norms:
@@ -267,6 +279,8 @@ class LayerwiseCallback(TrainerCallback):
         self._args.max_grad_norm = self._asked_clip
         _AT_WORK.pop(self._model, None)
         train_only(self.layers, range(len(self.layers)))
+        # The callback may be kept for longer than the model.
+        del self._model, self._args, self._trainable, self._snapshot
 
     def _scores(self, norms: list[float], rest: list[float]) -> list[float | None]:
         if self._importance == "weight":

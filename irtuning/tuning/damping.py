@@ -7,10 +7,25 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from irtuning.errors import ModelError
 from irtuning.tuning.ist import DAMPING
 from irtuning.tuning.layers import Layer, adapter_modules
 from irtuning.tuning.losses import Seen
 from irtuning.tuning.ranks import mean_over_ranks
+
+
+def refuse_undampable(model: nn.Module, layers: Sequence[Layer]) -> None:
+    """Does nothing where each unit's adapter is of a kind whose share of the output can be scaled.
+
+    Raises:
+        ModelError: one is not: peft's IA3, OFT and others have no such factor, and some of them ignore it without an error.
+    """
+    for layer, modules in zip(layers, adapter_modules(model, layers), strict=True):
+        if not modules or any(not isinstance(getattr(m, "scaling", None), dict) or not hasattr(m, "scale_layer") for m in modules):
+            raise ModelError(
+                f"IST tries units with their adapters scaled down, and what trains in {layer.name} cannot be.",
+                "Use adapters such as LoRA, DoRA or the bottleneck, or choose ir, rst or lisa.",
+            )
 
 
 @torch.no_grad()

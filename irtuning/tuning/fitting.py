@@ -63,6 +63,11 @@ class Fitted:
     broken: StudioError | None = None
 
 
+def settings_of(config: RunConfig) -> dict[str, Any]:
+    """What must be the same for a training to go on from a checkpoint; where it computes and what it tells may change."""
+    return config.model_dump(mode="json", exclude={"logging_steps", "save_steps", "report_to", "device"})
+
+
 def fit(
     config: RunConfig,
     prepared: Prepared,
@@ -108,7 +113,7 @@ def fit(
 
     def noted() -> dict[str, Any]:
         seconds = spent + time.perf_counter() - began
-        return {"layers_trained": fitted.layers_trained, "seconds": seconds, "lock_in": watch.state_dict()}
+        return {"layers_trained": fitted.layers_trained, "seconds": seconds, "lock_in": watch.state_dict(), "settings": settings_of(config)}
 
     def on_step(event: Step) -> None:
         if event.loss is None or not math.isfinite(event.loss):
@@ -221,8 +226,8 @@ def planned_steps(config: RunConfig, rows: int) -> int:
 
 def _refuse_what_this_model_cannot_do(config: RunConfig, units: Sequence[Layer], *, layers: int, steps: int) -> None:
     """Makes a policy as the training will, before anything long begins."""
-    count = len(units)
-    make_policy(config, Stack(tuple(unit.depth for unit in units), layers, (1,) * count, lambda: (1.0,) * count, steps))
+    depth, sizes = tuple(unit.depth for unit in units), tuple(unit.size for unit in units)
+    make_policy(config, Stack(depth, layers, sizes, lambda: (1.0,) * len(units), steps))
 
 
 def _started(config: RunConfig, prepared: Prepared, steps: int, units: Sequence[Layer]) -> RunStarted:

@@ -30,6 +30,7 @@ class CosineMeter:
         ]
         self._model = model
         self._mask: torch.Tensor | None = None
+        self._masked = True
         self._due: set[int] = set()
         self.reset()
 
@@ -88,7 +89,7 @@ class CosineMeter:
         # A layer that gradient checkpointing runs again in the backward pass is taken once.
         self._due = set(range(self._count)) if model.training else set()
         mask = inputs.get("attention_mask")
-        self._mask = mask if isinstance(mask, torch.Tensor) and mask.dim() == 2 else None
+        self._mask = mask if self._masked and isinstance(mask, torch.Tensor) and mask.dim() == 2 else None
         if self._due and self._mask is not None:
             self._rows = _added(self._rows, self._mask.sum(dim=0).float())
 
@@ -99,6 +100,9 @@ class CosineMeter:
         self._due.discard(index)
         into = args[0] if args else inputs["hidden_states"]
         out = output[0] if isinstance(output, tuple) else output
+        if self._mask is not None and self._mask.shape != into.shape[:2]:
+            # It counts other things than the layers' positions, e.g. samples of a sound: nothing is known of padding then.
+            self._masked, self._mask, self._rows = False, None, None
         into, out = self._summed(into), self._summed(out)
         known = self._sums[index]
         self._sums[index] = (into, out) if known is None else (_added(known[0], into), _added(known[1], out))

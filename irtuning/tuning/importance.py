@@ -55,25 +55,28 @@ def weight_scores(layers: Sequence[nn.Module]) -> list[float]:
 
 
 def output_projection(layer: nn.Module) -> torch.Tensor:
-    """The weight, in full, of the linear module in a layer's attention that is neither query, key nor value.
+    """The weight, in full, of the linear module in a layer's attention that is neither query, key, value nor another input to it.
 
     Raises:
         ModelError: there is none.
     """
-    found: list[nn.Module] = []
+    found: list[tuple[int, nn.Module]] = []
     for name, module in layer.named_modules():
         parts = name.split(".")
         if "base_layer" in parts or in_adapter(name):
             continue
         base = module.get_base_layer() if isinstance(module, BaseTunerLayer) else module
-        in_attention = any("attn" in part or "attention" in part for part in parts)
-        if in_attention and isinstance(base, nn.Linear | Conv1D) and not is_attention_input(name):
-            found.append(base)
+        depth = next((i for i, part in enumerate(parts) if "attn" in part or "attention" in part), None)
+        inward = is_attention_input(name) or parts[-1].startswith("in_proj")
+        if depth is not None and isinstance(base, nn.Linear | Conv1D) and not inward:
+            found.append((depth, base))
     if not found:
         raise ModelError(
             "No output projection was found in the attention of this model.", "Choose gradient or cosine importance."
         )
-    return full_weight(found[-1])
+    # A family may prepare attention in other places of the layer, deeper down; its own part names the output last.
+    nearest = min(depth for depth, _ in found)
+    return full_weight([base for depth, base in found if depth == nearest][-1])
 
 
 def clip_gradients(parameters: Sequence[nn.Parameter], most: float) -> None:

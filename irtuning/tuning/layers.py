@@ -31,6 +31,11 @@ class Layer:
     parameters: tuple[tuple[str, nn.Parameter], ...]
     depth: int
 
+    @property
+    def size(self) -> int:
+        """Adapter weights in it."""
+        return sum(parameter.numel() for _, parameter in self.parameters)
+
 
 UnitKind = Literal["layer", "block", "module"]
 

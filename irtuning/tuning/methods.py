@@ -113,6 +113,11 @@ def _top_k(config: RunConfig, stack: Stack) -> Policy:
 
 def _refined(config: RunConfig, stack: Stack, inner: ScoredPolicy, *, refresh: int) -> Policy:
     policy: Policy = inner
+    if config.relative_to == "parameters" and stack.units > 1 and len(set(stack.parameters)) == 1:
+        raise ConfigError(
+            f"Each {config.selection_unit} of this model has as many adapter parameters: scores relative to them rank as without.",
+            "Choose a finer selection unit, or leave relative to out.",
+        )
     if config.relative_to not in (None, "nothing"):
         divisors = {
             "own-mean": lambda: None,

@@ -5,12 +5,15 @@ Knows no policies and no units.
 
 from __future__ import annotations
 
+import logging
+
 from accelerate.utils import DistributedType
 from torch import nn
 from transformers import PreTrainedModel, TrainingArguments
 
 from irtuning.errors import ModelError
 
+_log = logging.getLogger(__name__)
 ASKS_FOR_GRADIENTS = ("make_inputs_require_grads", "make_inputs_require_grad")
 """Names of transformers' and peft's hooks that have the embeddings' output ask for a gradient."""
 
@@ -52,14 +55,23 @@ def refuse_out_of_step(args: TrainingArguments, model: nn.Module) -> None:
         )
 
 
-def let_resting_layers_rest(args: TrainingArguments, model: nn.Module) -> None:
+def let_resting_layers_rest(model: nn.Module) -> None:
     """Where activations are computed again, has the backward pass end at the lowest layer that trains.
 
     transformers then asks for gradients of the embeddings, which only the older, reentrant way of doing so needs: all layers
     would be computed again and differentiated, whichever train.
     """
-    if not args.activation_checkpointing or (args.activation_checkpointing_kwargs or {}).get("use_reentrant"):
-        return
+    ways = [m._gradient_checkpointing_func for m in model.modules() if getattr(m, "gradient_checkpointing", False)]
+    if any(getattr(way, "keywords", {}).get("use_reentrant") for way in ways):
+        _log.warning(
+            "Checkpointing in the reentrant way differentiates layers that rest, too, and saves none of their time: "
+            "set use_reentrant=False in its arguments."
+        )
+    elif ways:
+        _end_where_training_ends(model)
+
+
+def _end_where_training_ends(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, PreTrainedModel):
             module.disable_input_require_grads()

@@ -26,7 +26,7 @@ from irtuning.tuning.card import FILE as ORIGIN
 from irtuning.tuning.card import Origin, read_origin, write_card
 from irtuning.tuning.checkpoints import latest
 from irtuning.tuning.device import forget_peak_memory, peak_memory_mib
-from irtuning.tuning.fitting import Emit, OnNorms, fit
+from irtuning.tuning.fitting import Emit, OnNorms, fit, settings_of
 from irtuning.tuning.methods import refuse_unfit
 from irtuning.tuning.metrics import score
 from irtuning.tuning.preparing import Prepared, columns_of, prepare
@@ -113,6 +113,10 @@ def train(
         raise ConfigError(
             f"{checkpoints.name!r} holds checkpoints of another training.", "Go on with that one (resume=True), or name a new folder."
         )
+    if found and (other := _changed(found[1].get("settings"), config)):
+        raise ConfigError(
+            f"The training in {checkpoints.name!r} has another {other}.", "Go on with its own settings, or name a new folder."
+        )
     emit(Phase(name="loading"))
     corpus = corpus or load_corpus(config.dataset_name or "", columns_of(config))
     for part in ("train", "validation", "test"):
@@ -160,6 +164,12 @@ def train(
     result.seconds = round(fitted.seconds_before + time.perf_counter() - began, 3)
     result.peak_memory_mib = peak_memory_mib(prepared.device.device)
     return result
+
+
+def _changed(before: dict[str, Any] | None, config: RunConfig) -> str:
+    """The settings in which a checkpoint's training differs, in words; empty where it is the same or does not tell."""
+    now = settings_of(config)
+    return ", ".join(name.replace("_", " ") for name in now if before and before.get(name) != now[name])
 
 
 def _test(prepared: Prepared, result: TrainResult, emit: Emit, check: Callable[[], None]) -> None:

@@ -33,3 +33,12 @@ def test_the_reason_is_told(settings, step, selected, said):
     told = other_reason(step, selected, settings)
     assert said in told
     assert bool(told) == bool(said)
+
+
+@pytest.mark.parametrize("settings", [{"tuning_method": "top-k"}, {"tuning_method": "top-k", "relative_to": "own-mean"}])
+def test_the_best_of_nothing_are_drawn(settings):
+    assert other_reason(1, SOME, settings, measured=False) == "Nothing was measured yet: 2 of 4 layers train, drawn at random."
+
+
+def test_relative_to_nothing_measured_is_the_first_draw_like_any_other():
+    assert other_reason(1, SOME, {"relative_to": "own-mean"}, measured=False) == ""

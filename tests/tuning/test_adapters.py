@@ -16,12 +16,23 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from irtuning.classify import Classifier
 from irtuning.config import RunConfig
 from irtuning.errors import AdapterError
-from irtuning.tuning.adapters import load_adapter, restore_state, target_modules, trainable_state
+from irtuning.tuning.adapters import add_adapter, load_adapter, restore_state, target_modules, trainable_state
 from irtuning.tuning.training import train
 from irtuning.tuning.weights import find_weights
 from tests.conftest import tiny_model, with_adapter
 
 PAIRS = [("He go home.", "He goes home."), ("", "A new line."), ("The cat sat on the mat.", "The cat sat.")]
+
+
+@pytest.mark.parametrize("adapter", ["lora", "dora"])
+def test_what_a_config_asks_of_an_adapter_reaches_it(adapter):
+    asked = RunConfig(adapter_name=adapter, lora_r=3, lora_alpha=7.5, lora_dropout=0.25).resolve()
+    model = add_adapter(tiny_model("llama"), asked)
+    module = model.base_model.model.model.layers[1].self_attn.q_proj
+    assert module.lora_A["default"].weight.shape == (3, 32)
+    assert module.scaling == {"default": 2.5}
+    assert module.lora_dropout["default"].p == 0.25
+    assert bool(module.lora_magnitude_vector) == (adapter == "dora")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,12 @@ def test_the_rate_rises_as_asked_else_in_an_eighth_of_the_run(asked, steps, rise
     assert arguments(config, choose_device("cpu", "float32"), steps).warmup_steps == rises
 
 
+def test_what_a_config_asks_of_the_optimizer_reaches_it():
+    asked = RunConfig(model_name="minilm", weight_decay=0.03, learning_rate=7e-4, seed=12).resolve()
+    made = arguments(asked, choose_device("cpu", "float32"), 10)
+    assert (made.weight_decay, made.learning_rate, made.seed) == (0.03, 7e-4, 12)
+
+
 def test_one_process_trains_on_one_gpu_however_many_it_sees(monkeypatch):
     """transformers would wrap the model in DataParallel."""
     monkeypatch.setattr(TrainingArguments, "_setup_devices", property(lambda self: setattr(self, "_n_gpu", 4)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from irtuning.config import RunConfig
 from irtuning.errors import ConfigError
-from irtuning.tuning.budget import BudgetPolicy, StepCost, best_within, least_share
+from irtuning.tuning.budget import BudgetPolicy, SettledPolicy, StepCost, best_within, least_share
 from irtuning.tuning.methods import make_policy
 from irtuning.tuning.policies import Stack
 
@@ -83,3 +84,26 @@ def test_a_budget_that_cannot_be_kept_is_refused_with_the_least_that_can():
 def test_parts_of_layers_cost_their_layers_depth():
     blocks = StepCost(tuple(i // 2 for i in range(12)), 6)
     assert blocks.of([2, 3]) == blocks.of([3, 4]) > blocks.of([4, 5])
+
+
+def test_what_is_settled_on_has_the_most_mean_importance_within_the_budget_and_stays():
+    """Of a full step's 15, 10 pay for two units at or above layer 3: 3 and 5 by mean, 4 and 5 by what was measured last."""
+    policy = SettledPolicy(SIX, share=10 / 15, steps=2)
+    for scores in ([1, 1, 1, 9, 1, 1], [1, 1, 1, 1, 2, 3]):
+        assert policy.choose().layers == (0, 1, 2, 3, 4, 5)
+        policy.observe([float(score) for score in scores])
+    assert policy.choose().layers == (3, 5)
+    policy.observe([None, None, None, 0.1, None, 0.1])
+    assert policy.choose().layers == (3, 5)
+
+
+@pytest.mark.parametrize(("share", "whole"), [(0.25, 10), (0.5, 20), (0.001, 1)])
+def test_all_train_in_the_share_of_the_run_that_was_asked_for(share, whole):
+    config = RunConfig(budget=0.7, settle_after=share).resolve()
+    policy = make_policy(config, replace(Stack.plain(6), steps=40))
+    sizes = []
+    for _ in range(40):
+        sizes.append(len(policy.choose().layers))
+        policy.observe([1.0] * 6)
+    assert sizes[:whole] == [6] * whole
+    assert set(sizes[whole:]) == {sizes[-1]} != {6}

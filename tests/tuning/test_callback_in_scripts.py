@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+import weakref
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -179,6 +181,66 @@ def test_a_clipping_that_was_none_comes_back_as_none(tmp_path):
     run = trainer(tmp_path, [LayerwiseCallback("ir")], max_grad_norm=None)
     run.train()
     assert run.args.max_grad_norm is None
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpointing_that_a_script_switched_on_itself_ends_there_too_or_says_why_not(tmp_path, caplog, reentrant):
+    model = tiny_model("llama")
+    model.gradient_checkpointing_enable({"use_reentrant": reentrant})
+    model = get_peft_model(model, LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["q_proj", "v_proj"]))
+    reached = set()
+    for i, layer in enumerate(model.base_model.model.model.layers):
+        layer.register_forward_hook(
+            lambda module, args, output, i=i: (
+                reached.add(i) if (output[0] if isinstance(output, tuple) else output).requires_grad else None
+            )
+        )
+    trainer(tmp_path, [LayerwiseCallback(lambda stack: FixedPolicy([3]))], model=model, max_steps=2).train()
+    assert reached == ({0, 1, 2, 3} if reentrant else {3})
+    assert ("use_reentrant=False" in caplog.text) == reentrant
+
+
+@pytest.mark.parametrize(("given", "says"), [
+    ({"unit": "layers"}, "unit must be one of layer, block, module, not 'layers'"),
+    ({"importance": "loss"}, "importance must be one of gradient, cosine, weight, not 'loss'"),
+])
+def test_a_unit_or_an_importance_that_does_not_exist_is_refused(given, says):
+    with pytest.raises(ValueError, match=says):
+        LayerwiseCallback(lambda stack: FixedPolicy([0]), **given)
+
+
+def test_cosine_says_so_where_the_layers_are_not_heard(tmp_path):
+    class Around(Trainer):
+        def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
+            return model.base_model(**inputs).loss
+
+    run = trainer(tmp_path, [])
+    around = Around(model=run.model, args=run.args, train_dataset=data(), callbacks=[LayerwiseCallback("ir", importance="cosine")])
+    with pytest.raises(ModelError, match="nothing was heard"):
+        around.train()
+
+
+def test_the_model_can_go_while_the_callback_stays(tmp_path):
+    callback = LayerwiseCallback("ir")
+    model = with_adapter(tiny_model("llama"))
+    held = weakref.ref(model)
+    run = trainer(tmp_path, [callback], model=model)
+    run.train()
+    del model, run
+    gc.collect()
+    assert held() is None
+    callback.release()
+
+
+def test_a_rate_that_is_a_tensor_is_told(tmp_path):
+    steps, model = [], with_adapter(tiny_model("llama"))
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=torch.tensor(1e-2))
+    run = trainer(tmp_path, [], model=model, lr_scheduler_type="constant")
+    Trainer(
+        model=model, args=run.args, train_dataset=data(), callbacks=[LayerwiseCallback("ir", emit=steps.append)],
+        optimizers=(optimizer, None),
+    ).train()
+    assert [s.learning_rate for s in steps] == pytest.approx([1e-2] * 5)
 
 
 def test_trying_layers_needs_the_models_own_loss(tmp_path):

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from peft import IA3Config, LoHaConfig, LoKrConfig, OFTConfig, get_peft_model
 
+from irtuning.errors import ModelError
+from irtuning.tuning.callback import LayerwiseCallback
 from irtuning.tuning.damping import losses_under_damping
 from irtuning.tuning.layers import find_layers
 from tests.conftest import tiny_model, with_adapter
+from tests.tuning.test_callback import trainer
 
 
 def batch(rows: int, seed: int) -> dict[str, torch.Tensor]:
@@ -54,6 +58,26 @@ def test_damping_is_a_quarter_of_what_the_adapter_adds():
             if "lora_B" in name:
                 parameter.mul_(0.25)
         assert found == pytest.approx(float(model.eval()(**inputs).loss), rel=1e-5)
+
+
+@pytest.mark.parametrize("config", [
+    IA3Config(task_type="SEQ_CLS", target_modules=["k_proj", "down_proj"], feedforward_modules=["down_proj"]),
+    OFTConfig(task_type="SEQ_CLS", target_modules=["q_proj"], oft_block_size=4),
+])
+def test_adapters_that_cannot_be_damped_are_refused_before_the_first_step(tmp_path, config):
+    """peft's IA3 would fail at the first trial; OFT would only warn, and IST draw at random."""
+    with pytest.raises(ModelError, match=r"scaled down.* LoRA"):
+        trainer(tmp_path, [LayerwiseCallback("ist")], model=get_peft_model(tiny_model("llama"), config)).train()
+
+
+@pytest.mark.parametrize("config", [
+    LoHaConfig(task_type="SEQ_CLS", target_modules=["q_proj"], r=2), LoKrConfig(task_type="SEQ_CLS", target_modules=["q_proj"], r=2),
+])
+def test_pefts_other_adapters_with_a_factor_can_be(tmp_path, config):
+    steps = []
+    callback = LayerwiseCallback("ist", emit=steps.append)
+    trainer(tmp_path, [callback], model=get_peft_model(tiny_model("llama"), config), max_steps=12).train()
+    assert len(steps) == 12
 
 
 def test_the_loss_of_a_batch_in_parts_is_that_of_the_whole():

@@ -8,7 +8,8 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from irtuning.errors import ModelError
 from irtuning.tuning.callback import LayerwiseCallback
-from irtuning.tuning.layers import find_layers
+from irtuning.tuning.importance import weight_scores
+from irtuning.tuning.layers import find_layers, layer_modules
 from irtuning.tuning.projections import is_attention_input
 from tests.conftest import with_adapter
 from tests.tuning.test_callback import trainer
@@ -45,6 +46,15 @@ OTHERS: dict[str, dict] = {
 def tiny(family: str, values: dict):
     torch.manual_seed(0)
     return AutoModelForSequenceClassification.from_config(AutoConfig.for_model(family, num_labels=3, **values))
+
+
+def test_importance_by_weight_reads_the_output_of_attention_and_no_other_way_in():
+    layers = layer_modules(tiny("qwen3_5", OTHERS["qwen3_5"]))[1]
+    outputs = [layers[0].linear_attn.out_proj, layers[1].self_attn.o_proj, layers[2].linear_attn.out_proj]
+    assert weight_scores(layers) == pytest.approx([float(module.weight.norm()) for module in outputs], rel=1e-5)
+    mobile = layer_modules(tiny("mobilebert", {**SMALL, "embedding_size": 16, "intra_bottleneck_size": 16, "true_hidden_size": 16}))[1]
+    expected = [float(layer.attention.output.dense.weight.norm()) for layer in mobile]
+    assert weight_scores(mobile) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("family", OTHERS)

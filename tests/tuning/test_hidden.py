@@ -97,3 +97,12 @@ def test_the_sums_are_in_float32_where_the_pass_computes_in_half_of_it(metered):
     scores = meter.scores()
     assert scores.dtype == torch.float32
     assert float(scores[0]) == pytest.approx(by_hand(into.float(), out.float(), mask), abs=1e-6)
+
+
+def test_a_mask_that_counts_other_things_than_positions_is_left_out_of_it(metered):
+    model, meter = metered
+    states = torch.randn(3, 5, 4)
+    out = model.layers[0](states)
+    model(states, attention_mask=torch.ones(3, 40))
+    model(states, attention_mask=torch.ones(3, 40))
+    assert float(meter.scores()[0]) == pytest.approx(by_hand(states, out, torch.ones(3, 5)), abs=1e-5)

@@ -154,7 +154,7 @@ def test_refreshing_trains_all_layers_now_and_then(tmp_path, model_dirs, few):
     assert [step.selected == [0, 1, 2, 3] for step in steps] == [True, False, False, True, False]
 
 
-@pytest.mark.parametrize(("relative_to", "unit"), [("own-mean", "layer"), ("weight-norm", "module"), ("parameters", "block")])
+@pytest.mark.parametrize(("relative_to", "unit"), [("own-mean", "layer"), ("weight-norm", "module"), ("parameters", "module")])
 def test_relative_scores_lead_to_another_choice(tmp_path, model_dirs, few, relative_to, unit):
     """Layers are alike in norm and size, so that parts of layers are chosen by those."""
     asked = {"refresh_every": 3, "selection_unit": unit}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,8 +48,16 @@ def test_a_choice_carries_its_split():
 
 def test_cosine_trains_the_low_side():
     policy = IRPolicy(6, metric="cosine")
+    scores = [0.9, 0.1, 0.91, 0.12, 0.92, 0.11]
+    policy.observe(scores)
+    assert policy.choose().layers == select_layers(scores, metric="cosine").layers == (1, 5)
+
+
+@pytest.mark.parametrize(("method", "expected"), [("ir", (1, 5)), ("top-k", (1, 3, 5))])
+def test_a_configs_metric_reaches_its_policy(method, expected):
+    policy = make_policy(RunConfig(tuning_method=method, importance_metric_name="cosine").resolve(), Stack.plain(6))
     policy.observe([0.9, 0.1, 0.91, 0.12, 0.92, 0.11])
-    assert set(policy.choose().layers) <= {1, 3, 5}
+    assert policy.choose().layers == expected
 
 
 @pytest.mark.parametrize(("layers", "count"), [(6, 1), (12, 1), (32, 4), (80, 10)])
@@ -60,9 +69,12 @@ def test_rst_draws_an_eighth_anew_at_every_step(layers, count):
     assert {layer for choice in drawn for layer in choice} <= set(range(layers))
 
 
-def test_rst_takes_the_count_it_is_given():
-    policy = make_policy(RunConfig(tuning_method="rst", layer_count=4).resolve(), Stack.plain(32))
-    assert len(policy.choose().layers) == 4
+@pytest.mark.parametrize("method", ["rst", "lisa", "ist", "top-k"])
+@pytest.mark.parametrize("count", [1, 3, 5, 11])
+def test_a_method_that_draws_or_ranks_takes_the_count_it_is_given(method, count):
+    policy = make_policy(RunConfig(tuning_method=method, layer_count=count).resolve(), Stack.plain(16))
+    policy.observe([float(i) for i in range(16)])
+    assert {len(policy.choose().layers) for _ in range(6)} == {count}
 
 
 def test_lisa_keeps_its_draw_for_its_interval():
@@ -102,6 +114,7 @@ def test_full_trains_all():
     [
         ({"tuning_method": "fixed", "layers": "6"}, "There is no unit 6"),
         ({"tuning_method": "rst", "layer_count": 7}, "There are 6 units"),
+        ({"relative_to": "parameters"}, "Each layer of this model has as many adapter parameters"),
     ],
 )
 def test_units_that_are_not_there_are_refused(config, said):
@@ -132,6 +145,10 @@ CONFIGS = [
 ]
 
 
+UNLIKE = replace(Stack.plain(8), parameters=(1, 2, 1, 2, 3, 1, 2, 4))
+"""Eight layers of several sizes."""
+
+
 def play(policy, steps: int, chance: np.random.Generator) -> list[tuple[int, ...]]:
     """Steps of a made-up training: chosen units get a score, the others none."""
     made = []
@@ -148,18 +165,18 @@ def play(policy, steps: int, chance: np.random.Generator) -> list[tuple[int, ...
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: " ".join(str(v) for v in c.values()))
 def test_a_state_that_went_through_json_goes_on_as_if_nothing_had_happened(config):
     config = RunConfig(**config).resolve()
-    whole = make_policy(config, Stack.plain(8))
+    whole = make_policy(config, UNLIKE)
     play(whole, 13, np.random.default_rng(1))
     state = json.loads(json.dumps(whole.state_dict()))
     rest = play(whole, 25, np.random.default_rng(2))
-    resumed = make_policy(config, Stack.plain(8))
+    resumed = make_policy(config, UNLIKE)
     resumed.load_state_dict(state)
     assert play(resumed, 25, np.random.default_rng(2)) == rest
 
 
 @given(st.sampled_from(CONFIGS), st.integers(0, 1000))
 def test_choices_are_distinct_units_in_ascending_order(config, seed):
-    policy = make_policy(RunConfig(seed=seed, **config).resolve(), Stack.plain(8))
+    policy = make_policy(RunConfig(seed=seed, **config).resolve(), UNLIKE)
     for chosen in play(policy, 24, np.random.default_rng(seed)):
         assert list(chosen) == sorted(set(chosen))
         assert set(chosen) <= set(range(8))

@@ -7,12 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 from transformers.integrations import TensorBoardCallback, integration_utils
 
 from irtuning.config import RunConfig, parse_config
 from irtuning.errors import ConfigError, CorpusError, ModelError
 from irtuning.revisions.corpora import load_corpus
+from irtuning.tuning import fitting
 from irtuning.tuning.card import read_origin
+from irtuning.tuning.metrics import score
 from irtuning.tuning.reporting import REPORTERS
 from irtuning.tuning.training import train
 
@@ -277,3 +281,30 @@ def test_a_new_training_does_not_begin_among_the_checkpoints_of_another(tmp_path
     with pytest.raises(ConfigError, match="'checkpoints' holds checkpoints of another training"):
         train(settings(model_dirs, corpus_dir, max_steps=4, save_steps=2, seed=9), **kept)
     assert train(settings(model_dirs, corpus_dir, max_steps=4, save_steps=2), **kept, resume=True).steps == 4
+
+
+@pytest.mark.parametrize(("changed", "says"), [
+    ({"seed": 9}, "another seed"), ({"lora_r": 3, "lora_alpha": 7.0}, "another lora r, lora alpha"),
+    ({"tuning_method": "rst"}, "another tuning method"),
+])
+def test_a_training_goes_on_with_its_own_settings_alone(tmp_path, model_dirs, corpus_dir, changed, says):
+    kept = {"output_dir": tmp_path / "adapter", "checkpoints": tmp_path / "checkpoints"}
+    train(settings(model_dirs, corpus_dir, max_steps=4, save_steps=2), **kept)
+    with pytest.raises(ConfigError, match=says):
+        train(settings(model_dirs, corpus_dir, max_steps=4, save_steps=2, **changed), **kept, resume=True)
+    # What does not touch the training may change.
+    assert train(settings(model_dirs, corpus_dir, max_steps=4, save_steps=1, logging_steps=3), **kept, resume=True).steps == 4
+
+
+def test_the_weights_that_scored_best_on_validation_are_the_ones_that_are_kept(tmp_path, model_dirs, corpus_dir, monkeypatch):
+    """Of a run whose scores only fall the first ones: those of the same run, stopped there."""
+    falling = iter(range(9, 0, -1))
+    monkeypatch.setattr(fitting, "score", lambda *asked: ({**score(*asked)[0], "macro_f1": next(falling) / 10}, score(*asked)[1]))
+    asked = settings(model_dirs, corpus_dir, max_steps=12, learning_rate=0.01)
+    whole, events = record(asked, tmp_path / "whole")
+    first = next(e.step for e in events if e.kind == "evaluated")
+    assert whole.best_step == first < whole.steps == 12
+    seen = []
+    train(asked, seen.append, output_dir=tmp_path / "part", should_stop=lambda: sum(e.kind == "step" for e in seen) >= first)
+    kept, stopped = (load_file(folder / "adapter_model.safetensors") for folder in (whole.adapter_dir, tmp_path / "part"))
+    assert all(torch.equal(kept[key], stopped[key]) for key in kept)
