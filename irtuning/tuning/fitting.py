@@ -63,9 +63,15 @@ class Fitted:
     broken: StudioError | None = None
 
 
+_FREE = {
+    "logging_steps", "save_steps", "report_to", "device", "per_device_train_batch_size", "gradient_accumulation_steps",
+    "tokens_per_micro_batch", "gradient_checkpointing",
+}  # fmt: skip
+
+
 def settings_of(config: RunConfig) -> dict[str, Any]:
-    """What must be the same for a training to go on from a checkpoint; where it computes and what it tells may change."""
-    return config.model_dump(mode="json", exclude={"logging_steps", "save_steps", "report_to", "device"})
+    """What must be the same for a training to go on from a checkpoint: all but where and in what parts it computes, and what it tells."""
+    return config.model_dump(mode="json", exclude=_FREE)
 
 
 def fit(

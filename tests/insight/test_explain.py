@@ -150,9 +150,11 @@ def test_steps_one_by_one_hold_what_a_choice_was_made_of():
     )
     first, second = step_by_step(history, IR, [1, 2])
     assert first["before"] == [1000.0] * 6
-    assert first["ranks"] is None
+    assert (first["by"], first["ranks"]) == ("random numbers", None)
     assert second["before"] == [1.0, 2.0, 3.0, 4.0, 8.0, 9.0]
-    assert second["ranks"] == [0, 1, 2, 3, 4, 5]
+    assert (second["by"], second["ranks"]) == ("scores", [0, 1, 2, 3, 4, 5])
+    (relative,) = step_by_step(history, {**IR, "relative_to": "own-mean"}, [2])
+    assert (relative["by"], relative["ranks"]) == ("relative scores", None)
     assert second["selected"] == list(select_layers(second["before"]).layers) == [3, 4, 5]
     assert second["measured"] == [None, None, None, 5.0, 7.0, 9.5]
     with pytest.raises(KeyError):

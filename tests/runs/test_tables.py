@@ -46,7 +46,7 @@ def test_a_comparison_has_runs_overlaps_and_what_seeds_agree_on():
 
 def test_a_step_has_a_column_a_layer_and_says_how_it_was_split():
     step = {
-        "step": 2, "unit": "layer", "before": [0.5, 1000.0, 2.0], "ranks": [0, 2, 1], "why": "because", "selected": [1, 2],
+        "step": 2, "unit": "layer", "before": [0.5, 1000.0, 2.0], "by": "scores", "ranks": [0, 2, 1], "why": "because", "selected": [1, 2],
         "split": [{"rank": 1, "low_variance": 0.0, "high_variance": 249001.0}], "lower": [1], "measured": [None, 0.25, 1.75],
     }  # fmt: skip
     drawn = {**step, "step": 1, "ranks": None, "split": None, "lower": []}
@@ -54,7 +54,8 @@ def test_a_step_has_a_column_a_layer_and_says_how_it_was_split():
     assert lines[0] == "step 1: because"
     assert lines[6] == ""
     assert lines[7:9] == ["step 2: because", "split at rank 1: variances 0 of the lower 1, 249001 of the others"]
-    assert step_lines([{**step, "ranks": None}])[1].startswith("random numbers split at rank 1: ")
+    for by in ("random numbers", "relative scores"):
+        assert step_lines([{**step, "by": by, "ranks": None}])[1].startswith(f"{by} split at rank 1: ")
     assert [line.split() for line in lines[9:]] == [
         ["layer", "0", "1", "2"], ["before", "0.500000", "1000.000000", "2.000000"], ["rank", "0", "2", "1"],
         ["trained", "yes", "yes"], ["measured", "-", "0.250000", "1.750000"],
