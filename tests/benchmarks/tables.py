@@ -13,6 +13,7 @@ from typing import Any
 
 from irtuning.insight.stability import interval
 
+SCORES = ("macro_f1", "weighted_f1", "au_prc")
 COSTS = ("seconds", "seconds_with_evaluation", "peak_memory_mib")
 
 
@@ -26,7 +27,7 @@ def figures(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """One a method, in the order of first appearance; differences and ratios to the first one, over the seeds that both have.
 
     Returns:
-        {"method", "seeds", "macro_f1", "weighted_f1", "accuracy", "validation" (in points of 100; None where runs were cut
+        {"method", "seeds", "macro_f1", "weighted_f1", "au_prc", "validation" (macro-F1; in points of 100; None where runs were cut
         short), "difference" ({score: (mean, half width of the 90 % interval or None)} or None), "seconds" (a pass, the steps
         alone), "seconds_with_evaluation" (with what was scored between them; None for ours cut short), "peak_memory_mib",
         "tokens_per_second", "ratio" ({cost: of means} or None where no seed is common)}.
@@ -47,12 +48,12 @@ def _figures(job: dict[str, Any], runs: dict[int, dict[str, Any]], first: dict[i
     costs = [cost for cost in COSTS if scored or job.get("arm") != "ours" or cost != "seconds_with_evaluation"]
     difference = {
         score: paired(*([100 * side[seed]["test"][score] for seed in common] for side in (runs, first)))
-        for score in ("macro_f1", "weighted_f1")
+        for score in SCORES
     } if scored and common else None  # fmt: skip
     return {
         "method": job["name"],
         "seeds": sorted(runs),
-        **{score: _mean(100 * run["test"][score] for run in scored.values()) for score in ("macro_f1", "weighted_f1", "accuracy")},
+        **{score: _mean(100 * run["test"][score] for run in scored.values()) for score in SCORES},
         "validation": _mean(100 * run["validation"]["macro_f1"] for run in scored.values() if run.get("validation")),
         "difference": difference,
         **{cost: _mean(_cost(runs[seed], cost) for seed in _told(cost, runs, runs)) if cost in costs else None for cost in COSTS},
@@ -82,16 +83,18 @@ def table(found: Sequence[dict[str, Any]]) -> str:
     if not found:
         return "no results yet"
     lines = [
-        f"{'':26} {'seeds':>5} {'macro-F1':>9} {'difference':>16} {'weighted':>9} {'difference':>16} {'accuracy':>9} {'valid.':>7}"
+        f"{'':26} {'seeds':>5}"
+        + "".join(f" {name:>9} {'difference':>16}" for name in ("macro-F1", "weighted", "AU-PRC"))
+        + f" {'valid.':>7}"
         f" {'s/epoch':>8} {'ratio':>6} {'scored':>8} {'ratio':>6} {'tokens/s':>8} {'MiB':>7} {'ratio':>6}"
     ]
     for row in found:
         cells = [f"{row['method']:26} {len(row['seeds']):5}"]
-        for score in ("macro_f1", "weighted_f1"):
+        for score in SCORES:
             gap = row["difference"] and row["difference"][score]
             between = f"{gap[0]:+7.2f}" + (f" ±{gap[1]:6.2f}" if gap[1] is not None else "") if gap else ""
             cells += [_cell(row[score], 9), f"{between:16}"]
-        cells += [_cell(row["accuracy"], 9), _cell(row["validation"], 7)]
+        cells.append(_cell(row["validation"], 7))
         ratio = row["ratio"] or {}
         for cost, width in zip(COSTS, (8, 8, 7), strict=True):
             if cost == "peak_memory_mib":

@@ -64,7 +64,7 @@ def test_pairs_and_their_interval_by_hand():
 
 def test_a_table_has_a_line_a_method_with_ratios_to_the_first():
     def row(name, seed, f1, seconds):
-        metrics = {"macro_f1": f1, "weighted_f1": f1, "accuracy": 0.25}
+        metrics = {"macro_f1": f1, "weighted_f1": f1, "au_prc": 0.25}
         result = {
             "test": metrics, "seconds": seconds, "seconds_with_evaluation": seconds + 1, "epochs": 2.0, "peak_memory_mib": 100.0,
             "tokens_per_second": 640.0,
@@ -75,7 +75,7 @@ def test_a_table_has_a_line_a_method_with_ratios_to_the_first():
     lines = table(figures(rows)).splitlines()
     assert lines[2].split()[:3] == ["few", "2", "53.0"]
     assert "+3.00" in lines[2]
-    assert lines[2].split()[-8:] == ["25.0", "2.5", "0.50", "3.0", "0.55", "640.0", "100.0", "1.00"]
+    assert lines[2].split()[-11:] == ["25.0", "+0.00", "±", "0.00", "2.5", "0.50", "3.0", "0.55", "640.0", "100.0", "1.00"]
     cut = row("cut", 1, 0.9, 5)
     cut["job"]["limit"] = 20
     cut["job"]["arm"] = "ours"
@@ -87,7 +87,7 @@ def test_a_table_has_a_line_a_method_with_ratios_to_the_first():
 
 def test_differences_and_ratios_are_of_the_seeds_that_both_have():
     def row(name, seed, f1, seconds):
-        metrics = {"macro_f1": f1, "weighted_f1": f1, "accuracy": 0.25}
+        metrics = {"macro_f1": f1, "weighted_f1": f1, "au_prc": 0.25}
         result = {"test": metrics, "seconds": seconds, "seconds_with_evaluation": seconds, "epochs": 1.0, "peak_memory_mib": 100.0}
         return {"job": {"name": name, "config": {"seed": seed}}, "result": result}
 
@@ -100,7 +100,7 @@ def test_differences_and_ratios_are_of_the_seeds_that_both_have():
 
 def test_of_runs_that_took_turns_the_seconds_are_told_and_of_others_the_scores_alone():
     def row(name, seed, f1, seconds, in_turns):
-        metrics = {"macro_f1": f1, "weighted_f1": f1, "accuracy": 0.25}
+        metrics = {"macro_f1": f1, "weighted_f1": f1, "au_prc": 0.25}
         result = {"test": metrics, "seconds": seconds, "seconds_with_evaluation": seconds, "epochs": 1.0, "peak_memory_mib": seconds}
         return {"job": {"name": name, "in_turns": in_turns, "config": {"seed": seed}}, "result": result}
 
