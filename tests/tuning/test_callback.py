@@ -175,12 +175,17 @@ def test_one_transfer_a_step_inside_the_callback(tmp_path, monkeypatch):
     assert counts["tolist"] == 6
 
 
-@pytest.mark.parametrize("options", [{"gradient_checkpointing": True}, {"bf16": True}, {"max_grad_norm": 0.0}])
-def test_it_works_beside_other_options(tmp_path, options):
-    steps = []
-    trainer(tmp_path, [LayerwiseCallback("ir", emit=steps.append)], **options).train()
+@pytest.mark.parametrize(("options", "same"), [
+    ({"gradient_checkpointing": True}, True), ({"bf16": True}, False), ({"max_grad_norm": 0.0}, False), ({"max_grad_norm": 1e-3}, False),
+])
+def test_it_works_beside_other_options(tmp_path, options, same):
+    """What only computes again gives the same losses; half the numbers and another clipping do not."""
+    steps, usual = [], []
+    trainer(tmp_path, [LayerwiseCallback("ir", emit=usual.append)], max_grad_norm=0.05).train()
+    trainer(tmp_path, [LayerwiseCallback("ir", emit=steps.append)], **{"max_grad_norm": 0.05, **options}).train()
     assert len(steps) == 5
     assert all(s.selected == s.moved for s in steps)
+    assert ([s.loss for s in steps] == pytest.approx([s.loss for s in usual], rel=1e-6)) == same
 
 
 @pytest.mark.parametrize("options", [{}, {"gradient_checkpointing": True}])

@@ -115,10 +115,11 @@ def test_adapters_and_finer_units_on_families(tmp_path, model_dirs, few, family,
 
 
 @pytest.mark.parametrize(("unit", "metric", "rule"), list(product(UNITS, METRICS, ["ir", "ist"])))
-def test_units_with_importance(tmp_path, model_dirs, few, unit, metric, rule):
+def test_units_with_importance(tmp_path, model_dirs, few, capsys, unit, metric, rule):
     steps = run(model_dirs, few, tmp_path / "a", selection_unit=unit, importance_metric_name=metric, tuning_method=rule)
     if metric != "gradient":
         assert steps is None
+        assert f"{metric} importance is measured for whole layers: set selection unit to layer" in capsys.readouterr().out.lower()
         return
     assert len(steps[0].scores) == {"block": 8, "module": 20}[unit]
 
