@@ -167,9 +167,9 @@ def train(
 
 
 def _changed(before: dict[str, Any] | None, config: RunConfig) -> str:
-    """The settings in which a checkpoint's training differs, in words; empty where it is the same or does not tell."""
+    """The settings in which a checkpoint's training differs, in words; empty where it is the same or does not tell of them."""
     now = settings_of(config)
-    return ", ".join(name.replace("_", " ") for name in now if before and before.get(name) != now[name])
+    return ", ".join(name.replace("_", " ") for name, value in (before or {}).items() if name in now and now[name] != value)
 
 
 def _test(prepared: Prepared, result: TrainResult, emit: Emit, check: Callable[[], None]) -> None:
