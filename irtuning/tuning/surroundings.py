@@ -61,13 +61,14 @@ def let_resting_layers_rest(model: nn.Module) -> None:
     transformers then asks for gradients of the embeddings, which only the older, reentrant way of doing so needs: all layers
     would be computed again and differentiated, whichever train.
     """
-    ways = [m._gradient_checkpointing_func for m in model.modules() if getattr(m, "gradient_checkpointing", False)]
+    again = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
+    ways = [getattr(module, "_gradient_checkpointing_func", None) for module in again]
     if any(getattr(way, "keywords", {}).get("use_reentrant") for way in ways):
         _log.warning(
             "Checkpointing in the reentrant way differentiates layers that rest, too, and saves none of their time: "
             "set use_reentrant=False in its arguments."
         )
-    elif ways:
+    elif again:
         _end_where_training_ends(model)
 
 
