@@ -73,7 +73,7 @@ def fault(values: Mapping[str, Any]) -> str | None:
             f"{every}: {'settle (settle after)' if values.get('budget') is not None else 'measure all more rarely (refresh every)'}, "
             "or leave it out"
         )
-    if _set(values, "cache_prefix") and values.get("tuning_method") == "fixed" and _names_lowest(values.get("layers") or ""):
+    if _set(values, "cache_prefix") and values.get("tuning_method") == "fixed" and 0 in named_units(values.get("layers") or ""):
         return "cache prefix keeps what comes out of layers below the lowest that trains, and layer 0 is named: leave one out"
     if _set(values, "settle_after") and values.get("relative_to") == "own-mean":
         return "relative to own-mean tells no unit from another in mean scores, by which settle after chooses: leave one out"
@@ -112,8 +112,13 @@ def applicable(values: Mapping[str, Any], given: Collection[str]) -> dict[str, A
     return {name: value for name, value in values.items() if name in given or name not in unread}
 
 
-def _names_lowest(layers: str) -> bool:
-    return any(part.partition("-")[0].strip("0") == "" for part in layers.split(",") if part)
+def named_units(text: str) -> list[int]:
+    """The units that a text like `0,3-5` names: 0, 3, 4, 5."""
+    found: list[int] = []
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return found
 
 
 def _whole_step_every(values: Mapping[str, Any]) -> int:

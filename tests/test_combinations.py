@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from irtuning.combinations import named_units
 from irtuning.config import RunConfig, parse_config
 from irtuning.errors import ConfigError
 
@@ -68,3 +69,8 @@ def test_a_preset_gives_way_to_a_method_that_does_not_read_it():
     config = RunConfig(tuning_method="rst", adapter_name="bottleneck").with_preset("paper").resolve()
     assert (config.split_num, config.lora_r, config.bottleneck_width) == (None, None, 256)
     assert config.learning_rate == 2e-4
+
+
+def test_units_are_named_singly_or_from_to():
+    assert named_units("0,3-5,9") == [0, 3, 4, 5, 9]
+    assert named_units("") == named_units("5-3") == []

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from irtuning.catalogue import MODELS
-from irtuning.combinations import WHOLE_EVERY
+from irtuning.combinations import WHOLE_EVERY, named_units
 from irtuning.config import RunConfig
 from irtuning.errors import ConfigError
 from irtuning.tuning.budget import BudgetPolicy, SettledPolicy, StepCost, least_share
@@ -151,15 +151,6 @@ def _fixed(config: RunConfig, stack: Stack) -> Policy:
             f"Name units from 0 to {stack.units - 1}.",
         )
     return FixedPolicy(units)
-
-
-def named_units(text: str) -> list[int]:
-    """The units that a text like `0,3-5` names: 0, 3, 4, 5."""
-    found: list[int] = []
-    for part in filter(None, text.split(",")):
-        first, _, last = part.partition("-")
-        found += range(int(first), int(last or first) + 1)
-    return found
 
 
 MAKERS: dict[str, Callable[[RunConfig, Stack], Policy]] = {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from irtuning.config import RunConfig
 from irtuning.errors import ConfigError
-from irtuning.tuning.methods import MAKERS, make_policy, named_policy, named_units
+from irtuning.tuning.methods import MAKERS, make_policy, named_policy
 from irtuning.tuning.policies import DrawnPolicy, FullPolicy, Stack, TopKPolicy
 from irtuning.tuning.selection import select_layers
 from irtuning.tuning.variance import IRPolicy
@@ -97,11 +97,6 @@ def test_fixed_trains_what_it_is_told_and_nothing_else():
     assert policy.choose().layers == (1, 3)
     policy.observe([9.0] * 6)
     assert policy.choose().layers == (1, 3)
-
-
-def test_units_are_named_singly_or_from_to():
-    assert named_units("0,3-5,9") == [0, 3, 4, 5, 9]
-    assert named_units("") == named_units("5-3") == []
 
 
 def test_full_trains_all():
