@@ -15,7 +15,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.benchmarks.studies import STUDIES, Job
@@ -99,6 +101,13 @@ def _append(path: Path, job: Job, result: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
+def as_asked(jobs: list[Job], threads: int = 0, turns: float = 0.0, values: Mapping[str, Any] = MappingProxyType({})) -> list[Job]:
+    """A study's jobs on so many threads, or in turns, with RunConfig fields that are wanted of every run; those of None are left."""
+    values = {name: value for name, value in values.items() if value is not None}
+    own = {**({"threads": threads} if threads else {}), **({"threads": 1, "in_turns": True} if turns else {})}
+    return _each_once([{**job, **own, "config": {**job["config"], **values}} for job in jobs])
+
+
 def _each_once(jobs: list[Job]) -> list[Job]:
     """Of jobs that are alike but for their names the last, as where two differ in the numbers alone and all take the same."""
     return list({key_of({**job, "name": ""}): job for job in jobs}.values())
@@ -137,17 +146,13 @@ def main() -> None:
     parser.add_argument("--seeds", default="1,2,3,4,5")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--dtype", help="numbers of every run, where the machine's own choice is not wanted")
+    parser.add_argument("--epochs", type=float, help="passes over the corpus of every run, where the study's own are not wanted")
     parser.add_argument("--results", type=Path, default=ROOT / "tests" / "benchmarks" / "results.jsonl")
     parser.add_argument("--turns", type=float, default=0.0, metavar="SECONDS", help="length of a turn, one core each")
     parser.add_argument("--show", action="store_true")
     chosen = parser.parse_args()
     jobs = STUDIES[chosen.study](chosen.model, chosen.corpus, [int(s) for s in chosen.seeds.split(",")])
-    if chosen.threads:
-        jobs = [{**job, "threads": chosen.threads} for job in jobs]
-    if chosen.turns:
-        jobs = [{**job, "threads": 1, "in_turns": True} for job in jobs]
-    if chosen.dtype:
-        jobs = _each_once([{**job, "config": {**job["config"], "dtype": chosen.dtype}} for job in jobs])
+    jobs = as_asked(jobs, chosen.threads, chosen.turns, {"dtype": chosen.dtype, "num_train_epochs": chosen.epochs})
     if chosen.show:
         known = read(chosen.results)
         found = {key: known[key] for key in map(key_of, jobs) if key in known}

@@ -10,6 +10,7 @@ from irtuning.catalogue import STEADY
 Job = dict[str, Any]
 """{"name", "arm", "config" (RunConfig fields), "limit" (steps, 0: all)}; perhaps "threads" and "in_turns"."""
 
+HALF: dict[str, Any] = {**STEADY, "settle_after": 0.5, "budget": 0.27}
 METHODS: dict[str, dict[str, Any]] = {
     "all layers": {"tuning_method": "full"},
     "the paper's rule": {},
@@ -20,6 +21,8 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "a larger budget": {**STEADY, "budget": 0.7},
     "settling later on less": {**STEADY, "settle_after": 0.3, "budget": 0.4},
     "settling after a third": {**STEADY, "settle_after": 0.33, "budget": 0.5},
+    "settling at half": HALF,
+    "settling at half, a higher rate": {**HALF, "learning_rate": 1.5e-3},
     "steady, a higher rate": {**STEADY, "learning_rate": 1.5e-3},
     "all layers, a higher rate": {"tuning_method": "full", "learning_rate": 1.5e-3},
     "nothing kept": {**STEADY, "cache_prefix": False},

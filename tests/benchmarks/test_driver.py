@@ -146,6 +146,14 @@ def test_a_run_is_the_same_whether_or_not_it_takes_turns():
     assert driver.key_of({**job(1), "in_turns": True}) == driver.key_of(job(1)) != driver.key_of({**job(1), "threads": 1})
 
 
+def test_what_is_wanted_of_every_run_goes_into_each():
+    assert driver.as_asked([job(1)]) == [job(1)]
+    (found,) = driver.as_asked([job(1)], 2, values={"dtype": "float32", "num_train_epochs": None})
+    assert found == {**job(1), "threads": 2, "config": {**job(1)["config"], "dtype": "float32"}}
+    (found,) = driver.as_asked([job(1)], turns=5.0, values={"num_train_epochs": 6.0})
+    assert found == {**job(1), "threads": 1, "in_turns": True, "config": {**job(1)["config"], "num_train_epochs": 6.0}}
+
+
 def test_runs_that_differ_in_their_names_alone_are_made_once():
     one, two = {**job(1), "name": "plain, same numbers"}, {**job(1), "name": "plain, float32"}
     assert driver._each_once([one, two, job(2)]) == [two, job(2)]
