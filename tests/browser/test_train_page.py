@@ -96,6 +96,22 @@ def test_a_wrong_value_is_one_sentence_and_nothing_is_lost(visit):
     assert "run=" not in page.url
 
 
+@pytest.mark.parametrize("width", [1440, 390])
+def test_what_is_wrong_with_a_value_is_said_in_sight_of_its_box_in_a_long_fold(visit, width):
+    page = visit(width=width, height=700)
+    page.get_by_role("button", name="Choosing layers").click()
+    box = setting(page, "Splits").or_(setting(page, "Steps a draw is kept")).first
+    box.evaluate("element => scrollTo(0, element.getBoundingClientRect().top + scrollY - 120)")
+    estimate = page.locator("#ir-estimate")
+    expect(estimate).not_to_be_in_viewport()
+    box.fill("much")
+    expect(estimate.locator(".ir-warning")).to_be_in_viewport(ratio=1, timeout=PATIENCE)
+    expect(box).to_be_in_viewport()
+    box.fill("")
+    expect(estimate).to_contain_text("on this machine", timeout=PATIENCE)
+    expect(estimate).not_to_be_in_viewport()
+
+
 def test_an_unknown_corpus_is_told_before_the_start(visit):
     page = visit()
     box = page.get_by_role("combobox", name="Corpus")
