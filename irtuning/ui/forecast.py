@@ -17,10 +17,14 @@ from irtuning.revisions.corpora import Columns
 from irtuning.runs.description import local_path
 from irtuning.runs.store import RunStore
 from irtuning.ui.corpus import sizes_of
+from irtuning.ui.form import STEADY, method_of
 from irtuning.ui.words import duration, gigabytes
 
 HEAD_BYTES = 200_000
 """How much of a former run's events is read to learn its speed."""
+SHALLOW = 6
+"""Layers of the deepest model with which the steady setting was seen to lose nothing."""
+STEADY_COSTS = "On deep models the steady setting can cost a point or two of F1."
 LOOK_BACK = 30
 """How many of the newest runs are looked through for one of the same model."""
 
@@ -40,7 +44,12 @@ def forecast(store: RunStore, config: RunConfig, machine: Machine | None) -> tup
             f"This run needs about {gigabytes(found.memory_gib)}, and there are {gigabytes(machine.room_gib)} {where}: "
             "choose a smaller model, a smaller batch or a shorter maximum length."
         )
-    return "plain", sentence(found)
+    return "plain", sentence(found) + (f" {STEADY_COSTS}" if _may_lose(config) else "")
+
+
+def _may_lose(config: RunConfig) -> bool:
+    entry = catalogue.MODELS.get(config.model_name or "")
+    return method_of(config) == STEADY and (entry is None or entry.layers > SHALLOW)
 
 
 def preset_spans(store: RunStore, machine: Machine | None) -> dict[str, str]:

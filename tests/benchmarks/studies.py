@@ -30,7 +30,6 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "relative to own mean": {"relative_to": "own-mean", "refresh_every": 10},
     "a fifth explored": {"explore": 0.2},
     "whole steps between": {"budget": 0.75},
-    "fewer epochs": {"tuning_method": "full", "num_train_epochs": 4.5},
     "blocks": {"selection_unit": "block"},
     "modules": {"selection_unit": "module"},
 }

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from irtuning import catalogue
 from irtuning.config import RunConfig
 from irtuning.insight.estimate import Estimate
 from irtuning.insight.machine import Machine
@@ -73,6 +74,20 @@ def test_a_run_that_does_not_fit_is_a_warning(tmp_path):
     kind, words = forecast(RunStore(tmp_path), RunConfig(model_name="llama3.1-8b", dataset_name="starter"), CPU)
     assert kind == "warning"
     assert "choose a smaller model" in words
+
+
+def test_what_steady_costs_is_said_of_deep_models_alone(tmp_path):
+    store = RunStore(tmp_path / "runs")
+
+    def words(model, **values):
+        return forecast(store, RunConfig(model_name=model, dataset_name="starter", **values), CPU)[1]
+
+    costs = " On deep models the steady setting can cost a point or two of F1."
+    assert words("smollm2-135m", **catalogue.STEADY).endswith(costs)
+    assert words("some/model", **catalogue.STEADY).endswith(costs)
+    assert costs not in words("minilm", **catalogue.STEADY)
+    assert costs not in words("smollm2-135m")
+    assert costs not in words("smollm2-135m", budget=0.67)
 
 
 def test_a_torn_former_run_is_passed_over(tmp_path):
