@@ -100,7 +100,7 @@ def test_a_wrong_value_is_one_sentence_and_nothing_is_lost(visit):
 def test_what_is_wrong_with_a_value_is_said_in_sight_of_its_box_in_a_long_fold(visit, width):
     page = visit(width=width, height=700)
     page.get_by_role("button", name="Choosing layers").click()
-    box = setting(page, "Splits").or_(setting(page, "Steps a draw is kept")).first
+    box = setting(page, "Splits")
     box.evaluate("element => scrollTo(0, element.getBoundingClientRect().top + scrollY - 120)")
     estimate = page.locator("#ir-estimate")
     expect(estimate).not_to_be_in_viewport()
