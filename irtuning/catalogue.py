@@ -102,6 +102,8 @@ class Model:
     gguf_file: str = ""
     gated: bool = False
     defaults: dict[str, Any] = field(default_factory=dict)
+    on: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Corpus -> defaults that are others there."""
 
     def weights_id(self, use_instruction: bool) -> str:
         """The hub id whose weights are used with or without an instruction."""
@@ -145,6 +147,8 @@ MODELS: dict[str, Model] = {
                 "num_train_epochs": 6.0,
                 "max_length": 192,
             },
+            # A small corpus makes short runs, which are not done at the lower rate; long ones do not stand this one.
+            on={"starter": {"learning_rate": 2e-3}},
         ),
         Model(
             "smollm2-135m",
@@ -398,7 +402,11 @@ def preset_values(preset: Preset, model_name: str | None) -> dict[str, Any]:
     return {**preset.values, **{name: own[name] for name in preset.values if name in own}}
 
 
-def defaults_for(model_name: str) -> dict[str, Any]:
-    """RunConfig defaults for a model by name; unknown names (a hub id, a folder) get the generic ones."""
+def defaults_for(model_name: str, corpus_name: str | None = None) -> dict[str, Any]:
+    """RunConfig defaults for a model on a corpus, both by name; unknown models (a hub id, a folder) get the generic ones.
+
+    Args:
+        corpus_name: None: the default corpus.
+    """
     entry = MODELS.get(model_name)
-    return {**GENERIC, **(entry.defaults if entry else {})}
+    return {**GENERIC, **(entry.defaults | entry.on.get(corpus_name or DEFAULT_CORPUS, {}) if entry else {})}

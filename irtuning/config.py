@@ -221,7 +221,7 @@ class RunConfig(BaseModel):
         """
         base = self if self.model_name else self.with_preset(catalogue.DEFAULT_PRESET)
         known = base.model_dump(exclude_none=True)
-        values = {"dataset_name": catalogue.DEFAULT_CORPUS, **catalogue.defaults_for(base.model_name or ""), **known}
+        values = {"dataset_name": catalogue.DEFAULT_CORPUS, **catalogue.defaults_for(base.model_name or "", base.dataset_name), **known}
         times, part = known.get("gradient_accumulation_steps"), known.get("per_device_train_batch_size")
         if "batch_size" not in known and (times or part):
             values["batch_size"] = (part or values["batch_size"]) * (times or 1)

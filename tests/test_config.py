@@ -31,6 +31,13 @@ def test_the_papers_models_have_the_papers_values(model):
     assert RunConfig(model_name=model, use_instruction=False).resolve().encoding == "pair"
 
 
+def test_a_models_rate_may_be_another_on_one_corpus():
+    elsewhere = RunConfig(model_name="minilm", dataset_name="iterater-human").resolve().learning_rate
+    assert RunConfig(model_name="minilm").resolve().learning_rate > elsewhere
+    assert RunConfig(model_name="minilm", dataset_name="starter").resolve() == RunConfig(model_name="minilm").resolve()
+    assert RunConfig(model_name="minilm", dataset_name="path/to/starter").resolve().learning_rate == elsewhere
+
+
 def test_the_papers_preset_keeps_what_the_paper_has_for_the_model():
     assert RunConfig(model_name="llama2-13b").with_preset("paper").resolve().batch_size == 8
     assert RunConfig(model_name="llama2-13b", batch_size=4).with_preset("paper").resolve().batch_size == 4

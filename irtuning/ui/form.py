@@ -127,9 +127,9 @@ def _parts(annotation: Any) -> tuple[Any, ...]:
     return (annotation,)
 
 
-def default_words(name: str, model: str | None) -> str:
+def default_words(name: str, model: str | None, corpus: str | None) -> str:
     """What holds where a field is left empty, as one would type it."""
-    value = catalogue.defaults_for(model or "").get(name)
+    value = catalogue.defaults_for(model or "", corpus).get(name)
     if value is None:
         return _UNSET.get(name, "")
     if isinstance(value, bool):
@@ -137,11 +137,11 @@ def default_words(name: str, model: str | None) -> str:
     return number(value) if isinstance(value, int | float) else str(value)
 
 
-def with_default(field: Field, model: str | None, chosen: str = "") -> list[tuple[str, str]]:
+def with_default(field: Field, model: str | None, corpus: str | None, chosen: str = "") -> list[tuple[str, str]]:
     """A folded field's choices, with what holds where nothing is chosen on top; its value is empty. What is chosen stays among
     them, also where it is this model's default."""
-    usual = default_words(field.name, model)
-    return [(f"{usual} (default)", ""), *(pair for pair in field.choices if pair[1] == chosen or pair[1] != usual)]
+    default = default_words(field.name, model, corpus)
+    return [(f"{default} (default)", ""), *(pair for pair in field.choices if pair[1] == chosen or pair[1] != default)]
 
 
 def method_choices() -> list[tuple[str, str]]:
@@ -154,7 +154,7 @@ def method_of(config: RunConfig) -> str:
     """The method row's value for a request."""
     if all(getattr(config, name) == value for name, value in catalogue.STEADY.items()):
         return STEADY
-    return config.tuning_method or catalogue.defaults_for(config.model_name or "")["tuning_method"]
+    return config.tuning_method or usual(config)["tuning_method"]
 
 
 def metric_choices() -> list[tuple[str, str]]:
@@ -179,9 +179,13 @@ def default_adapter(model: str | None) -> str:
 
 def adapter_of(config: RunConfig) -> str:
     """The adapter row's value for a request: its kind and size, or the model's usual ones."""
-    usual = catalogue.defaults_for(config.model_name or "")
-    kind = config.adapter_name or usual["adapter_name"]
-    return f"{kind}:{getattr(config, SIZES[kind]) or usual[SIZES[kind]]}"
+    kind = config.adapter_name or usual(config)["adapter_name"]
+    return f"{kind}:{getattr(config, SIZES[kind]) or usual(config)[SIZES[kind]]}"
+
+
+def usual(config: RunConfig) -> dict[str, Any]:
+    """What holds where a request sets nothing."""
+    return catalogue.defaults_for(config.model_name or "", config.dataset_name)
 
 
 def _named(field: str, words: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -225,14 +229,14 @@ def read(
     }
     # What is typed below wins over what the row above stands for.
     values.update({name: value for name, value in steady.items() if _plain(values.get(name)) is None})
-    name = (model or "").strip()
-    usual = catalogue.defaults_for(name)
+    name, rows = (model or "").strip(), (corpus or "").strip() or None
+    defaults = catalogue.defaults_for(name, rows)
     given = {}
     for key, value in values.items():
         value = _plain(value)
-        if value is not None and not _same(value, usual.get(key)):
+        if value is not None and not _same(value, defaults.get(key)):
             given[key] = value
-    named = {"model_name": name or None, "dataset_name": (corpus or "").strip() or None, **(columns or {})}
+    named = {"model_name": name or None, "dataset_name": rows, **(columns or {})}
     try:
         return parse_config({**{key: value for key, value in named.items() if value is not None}, **given})
     except ConfigError as error:
@@ -279,7 +283,7 @@ def folded_values(config: RunConfig) -> dict[str, str]:
         value = getattr(config, field.name)
         if steady and catalogue.STEADY.get(field.name) == value:
             value = None
-        if value is None or _same(value, catalogue.defaults_for(config.model_name or "").get(field.name)):
+        if value is None or _same(value, usual(config).get(field.name)):
             shown[field.name] = ""
         elif isinstance(value, bool):
             shown[field.name] = "yes" if value else "no"

@@ -45,7 +45,7 @@ def _preset(values: dict[str, Any]) -> catalogue.Preset | None:
     whole = [
         p
         for p in catalogue.PRESETS.values()
-        if all(values.get(key, catalogue.defaults_for(values.get("model_name", "")).get(key)) == value
+        if all(values.get(key, catalogue.defaults_for(values.get("model_name", ""), values.get("dataset_name")).get(key)) == value
                for key, value in p.values.items())
     ]
     return max(whole, key=lambda p: len(p.values), default=None)

@@ -99,13 +99,12 @@ class TrainPage:
 
     def filled(self, config: RunConfig) -> list[Any]:
         """Values that make the form show a request, one for each of `controls`."""
-        usual = catalogue.defaults_for(config.model_name or "")
         return [
             form.preset_of(config.model_name),
             config.model_name,
             config.dataset_name,
             form.method_of(config),
-            config.importance_metric_name or usual["importance_metric_name"],
+            config.importance_metric_name or form.usual(config)["importance_metric_name"],
             form.adapter_of(config),
             *form.folded_values(config).values(),
         ]
@@ -143,7 +142,7 @@ def train_page(studio: Studio) -> TrainPage:
             for part in form.folded_parts():
                 with gr.Accordion(part, open=False, elem_classes="ir-more"):
                     fields = [field for field in form.folded_fields() if form.part_of(field.name) == part]
-                    folded += [_folded(field, first.model_name) for field in fields]
+                    folded += [_folded(field, first) for field in fields]
             note = static(told("Looking at this machine …"), elem_id="ir-estimate")
             bring = static(elem_id="ir-bring")
             start = gr.Button("Start", variant="primary", elem_id="ir-start")
@@ -179,8 +178,8 @@ def _wire_form(
             gr.HTML(command=text(command(config)), python=text(python(config))),
         )
 
-    def placeholders(name: str | None, *chosen: Any) -> list[Any]:
-        return [_default_shown(field, name, value) for field, value in zip(form.folded_fields(), chosen, strict=True)]
+    def placeholders(model: str | None, corpus: str | None, *chosen: Any) -> list[Any]:
+        return [_default_shown(field, model, corpus, value) for field, value in zip(form.folded_fields(), chosen, strict=True)]
 
     def named(name: str | None) -> list[Any]:
         """The part for a file of one's own, where that is chosen, or a file on this machine is named."""
@@ -189,7 +188,7 @@ def _wire_form(
         return [gr.Column(visible=typed or name == form.OWN_FILE), *shown]
 
     gr.on([c.change for c in [*controls[1:], *own.inputs]], refresh, page.inputs, list(places), **LATEST)
-    model.change(placeholders, [model, *folded], folded, **LATEST)
+    gr.on([model.change, corpus.change], placeholders, [model, corpus, *folded], folded, **LATEST)
     model.change(
         None, model, chosen, js=f"(model) => {{ irtuning.model = model; return ({_by_model(form.preset_of)})[model] ?? ''; }}"
     )
@@ -237,7 +236,7 @@ def _by_preset(page: TrainPage) -> str:
 
 def _rows(first: RunConfig, free: bool) -> list[gr.Dropdown]:
     """The short list of a run in words: model, corpus, method, metric, adapter."""
-    usual = catalogue.defaults_for(first.model_name or "")
+    usual = form.usual(first)
     metrics = form.metric_choices()
     static('<h3 class="ir-heading">This run</h3>')
     with gr.Column(elem_classes="ir-rows", min_width=0):
@@ -259,11 +258,12 @@ def _row(
     return choice(choices, interactive=not fixed, **look)
 
 
-def _folded(field: form.Field, model: str | None) -> gr.Dropdown | gr.Textbox:
-    usual = form.default_words(field.name, model)
+def _folded(field: form.Field, first: RunConfig) -> gr.Dropdown | gr.Textbox:
+    usual = form.default_words(field.name, first.model_name, first.dataset_name)
     if field.choices:
         return choice(
-            form.with_default(field, model), value="", label=field.label, info=field.info, elem_classes="ir-row ir-setting", min_width=0,
+            form.with_default(field, first.model_name, first.dataset_name), value="", label=field.label, info=field.info,
+            elem_classes="ir-row ir-setting", min_width=0,
         )
     return gr.Textbox(
         label=field.label, info=field.info, placeholder=usual, lines=1, max_lines=1, elem_classes="ir-row ir-setting",
@@ -271,8 +271,8 @@ def _folded(field: form.Field, model: str | None) -> gr.Dropdown | gr.Textbox:
     )
 
 
-def _default_shown(field: form.Field, model: str | None, chosen: Any) -> Any:
-    """The update that shows a model's default where nothing is set."""
+def _default_shown(field: form.Field, model: str | None, corpus: str | None, chosen: Any) -> Any:
+    """The update that shows a model's default on a corpus where nothing is set."""
     if field.choices:
-        return gr.Dropdown(choices=form.with_default(field, model, str(chosen or "")))
-    return gr.Textbox(placeholder=form.default_words(field.name, model))
+        return gr.Dropdown(choices=form.with_default(field, model, corpus, str(chosen or "")))
+    return gr.Textbox(placeholder=form.default_words(field.name, model, corpus))

@@ -112,6 +112,16 @@ def test_what_is_wrong_with_a_value_is_said_in_sight_of_its_box_in_a_long_fold(v
     expect(estimate).not_to_be_in_viewport()
 
 
+def test_an_empty_box_shows_what_holds_for_the_model_on_the_corpus(visit):
+    page = visit()
+    page.get_by_role("button", name="More settings").click()
+    rate = setting(page, "Learning rate")
+    expect(rate).to_have_attribute("placeholder", "0.002")
+    page.get_by_role("combobox", name="Corpus").fill("path/to/corpus.csv")
+    page.get_by_role("combobox", name="Corpus").press("Enter")
+    expect(rate).to_have_attribute("placeholder", "0.001", timeout=PATIENCE)
+
+
 def test_an_unknown_corpus_is_told_before_the_start(visit):
     page = visit()
     box = page.get_by_role("combobox", name="Corpus")

@@ -43,9 +43,18 @@ def test_what_is_typed_becomes_what_the_setting_takes():
 
 
 def test_what_equals_the_models_default_is_left_to_it():
-    usual = catalogue.defaults_for("minilm")
+    usual = catalogue.defaults_for("minilm", "starter")
     asked = filled(folded={"learning_rate": str(usual["learning_rate"]), "use_instruction": "no"})
     assert asked.given == ["model_name", "dataset_name"]
+    assert not form.folded_values(asked.resolve())["learning_rate"]
+
+
+def test_on_another_corpus_the_same_rate_is_a_choice():
+    usual = form.default_words("learning_rate", "minilm", "starter")
+    assert usual != form.default_words("learning_rate", "minilm", "iterater-human")
+    asked = filled(corpus="iterater-human", folded={"learning_rate": usual})
+    assert asked.given == ["model_name", "dataset_name", "learning_rate"]
+    assert form.folded_values(asked)["learning_rate"] == usual
 
 
 def test_a_one_is_no_yes():
@@ -112,7 +121,7 @@ def test_the_steady_setting_is_a_method_of_the_short_list():
 
 def test_what_is_chosen_stays_among_the_choices():
     field = next(field for field in form.folded_fields() if field.name == "use_instruction")
-    assert [value for _, value in form.with_default(field, "llama3.1-8b")] == ["", "no"]
-    assert [value for _, value in form.with_default(field, "llama3.1-8b", "yes")] == ["", "yes", "no"]
+    assert [value for _, value in form.with_default(field, "llama3.1-8b", None)] == ["", "no"]
+    assert [value for _, value in form.with_default(field, "llama3.1-8b", None, "yes")] == ["", "yes", "no"]
     assert ("LoRA, rank 12", "lora:12") in form.adapter_choices("lora:12")
     assert form.adapter_choices("lora:16") == form.adapter_choices()
