@@ -137,11 +137,11 @@ def test_a_run_tells_its_progress_its_layers_and_its_figures(small, call):
         (["runs", "delete", "../x"], 1, "no run called"),
         (["runs", "stop", "nobody"], 1, "no run called"),
         (["runs", "ablate", "nobody"], 1, "no run called"),
-        (["runs", "ablate", "fond-ocelot-aa84"], 1, "has no adapter"),
+        (["runs", "ablate", "patient-hare-29c6"], 1, "has no adapter"),
         (["runs", "ablate"], 2, "run"),
-        (["runs", "steps", "fond-ocelot-aa84", "--count", "0"], 2, "counted from 1"),
-        (["runs", "compare", "fond-ocelot-aa84"], 2, "takes 2 to 6 runs, not 1"),
-        (["runs", "compare", "fond-ocelot-aa84", "nobody"], 1, "no run called 'nobody'"),
+        (["runs", "steps", "patient-hare-29c6", "--count", "0"], 2, "counted from 1"),
+        (["runs", "compare", "patient-hare-29c6"], 2, "takes 2 to 6 runs, not 1"),
+        (["runs", "compare", "patient-hare-29c6", "nobody"], 1, "no run called 'nobody'"),
     ],
 )
 def test_wrong_arguments_are_answered_in_one_sentence(call, arguments, status, says):

@@ -83,8 +83,8 @@ def test_tensorboard_writes_into_the_runs_folder(tmp_path, as_tracker):
 
 def test_a_run_is_told_of_by_its_id_in_a_project_of_the_studio(tmp_path, as_tracker, monkeypatch):
     config = RunConfig(model_name="minilm", report_to="trackio").resolve()
-    made = arguments(config, choose_device("cpu", "float32"), 10, tmp_path / "fond-ocelot-aa84" / "checkpoints")
-    assert (made.project, made.run_name) == ("irtuning", "fond-ocelot-aa84")
+    made = arguments(config, choose_device("cpu", "float32"), 10, tmp_path / "patient-hare-29c6" / "checkpoints")
+    assert (made.project, made.run_name) == ("irtuning", "patient-hare-29c6")
     as_tracker("wandb", TrainerCallback)
     reporters("wandb", None)
     assert os.environ["WANDB_PROJECT"] == "irtuning"
