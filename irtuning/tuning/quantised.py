@@ -9,7 +9,6 @@ in float32.
 from __future__ import annotations
 
 import importlib.util
-import logging
 import os
 from functools import partial
 from typing import Any, Literal
@@ -109,8 +108,7 @@ def loading(bits: Bits, keep: list[str], dtype: torch.dtype, device: torch.devic
 
 
 def settle(model: nn.Module) -> None:
-    """Makes a model that was just loaded fit to train after it was evaluated, and the library quiet."""
-    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+    """Makes a model that was just loaded fit to train after it was evaluated."""
     for module in model.modules():
         # On some CPUs evaluation would repack the weights for good, into a form through which no gradient flows.
         if hasattr(module, "support_avx512bf16_for_cpu"):

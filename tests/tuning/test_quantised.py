@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +173,12 @@ def test_an_adapter_of_quantised_weights_runs_in_full_without_the_library_and_sa
 
 
 # With bitsandbytes.
+
+
+def test_loading_the_library_says_nothing_on_the_terminal(bitsandbytes):
+    code = "import irtuning.tuning.layers, sys; assert 'bitsandbytes' in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("bits", BITS)
